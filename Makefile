@@ -1,0 +1,60 @@
+# Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
+.DEFAULT_GOAL := help
+.PHONY: help env figures figures-full test validate accept verdicts lint bench lab data clean lock
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PY := .venv/bin/python
+STAMP := .venv/.stamp
+ONLY ?=
+
+# One thread per process: as many processes as cores run side by side, and the bits do not depend on the machine.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+HEADLESS := $(THREADS) MPLBACKEND=Agg PYTHONHASHSEED=0
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+env: $(STAMP) ## build .venv, or bring it up to date (about a minute; nothing to do the second time)
+
+$(STAMP): requirements.lock pyproject.toml
+	@PYTHON="$(PYTHON)" bash scripts/env.sh
+
+figures: $(STAMP) ## run all notebooks at their quick size into results/quick (ONLY="00 03" for some)
+	@$(HEADLESS) $(PY) scripts/figures.py --preset quick $(ONLY)
+
+figures-full: $(STAMP) ## the same at the papers' scale into results/full; goes on where it stopped
+	@$(HEADLESS) $(PY) scripts/figures.py --preset full $(ONLY)
+
+test: $(STAMP) ## unit tests, then check that the notebooks' committed outputs still come out
+	@$(HEADLESS) $(PY) -m pytest -n 2 --dist worksteal tests
+	@$(HEADLESS) $(PY) scripts/validate.py
+
+validate: $(STAMP) ## only the second half of test: do the committed outputs still come out?
+	@$(HEADLESS) $(PY) scripts/validate.py $(ONLY)
+
+accept: $(STAMP) ## copy the notebooks of results/quick over the committed ones, once you have read them
+	@$(PY) scripts/accept.py $(ONLY)
+
+verdicts: $(STAMP) ## rewrite the README's table of verdicts from results/quick/verdicts
+	@$(PY) scripts/verdicts.py
+
+lint: $(STAMP) ## ruff over library, tests, scripts and notebooks
+	@$(PY) -m ruff check asgd_lib tests scripts notebooks
+
+bench: $(STAMP) ## how fast is a replay, as ratios measured in one run
+	@$(HEADLESS) $(PY) scripts/bench.py
+
+lab: $(STAMP) ## open JupyterLab on the first notebook
+	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab notebooks/00_start_here.ipynb
+
+data: $(STAMP) ## fetch the larger data sets (the small ones are inside the library)
+	@$(PY) -m asgd_lib.data
+
+clean: ## remove caches and quick results; never .venv, verdicts or results/full
+	@rm -rf results/scratch .pytest_cache .ruff_cache .hypothesis build notebooks/.ipynb_checkpoints
+	@if [ -d results/quick ]; then find results/quick -mindepth 1 -maxdepth 1 ! -name verdicts -exec rm -rf {} +; fi
+	@find asgd_lib tests scripts notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
+	@$(PY) scripts/lock.py

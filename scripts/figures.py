@@ -1,0 +1,153 @@
+"""Run the notebooks, as many at once as there are cores, into results/quick or results/full.
+
+One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from notebook_kernel import NOTEBOOKS, ROOT, chosen, cores, environment
+
+SECONDS = NOTEBOOKS / "seconds.json"
+
+
+@dataclass
+class Run:
+    """One notebook under way: its process, when it began (seconds, monotonic), and where its words go."""
+
+    notebook: Path
+    process: subprocess.Popen
+    began: float
+    words: Path
+
+
+def longest_first(notebooks: list[Path]) -> list[Path]:
+    """The order that keeps all cores busy longest, by the seconds noted at the last `make accept`; new ones first."""
+    seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    return sorted(notebooks, key=lambda path: -seconds.get(path.stem, float("inf")))
+
+
+def values(notebook: Path) -> Path:
+    """The YAML file with a notebook's parameters at full size."""
+    return NOTEBOOKS / "params" / f"{notebook.stem}.yaml"
+
+
+def up_to_date(notebook: Path, target: Path) -> bool:
+    """Whether `target` is newer than all that it depends on: notebook, parameters and library."""
+    needs = [notebook, values(notebook), *(ROOT / "asgd_lib").rglob("*.py")]
+    return target.exists() and target.stat().st_mtime > max(path.stat().st_mtime for path in needs if path.exists())
+
+
+def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
+    """Start a process that executes `notebook` into `results`."""
+    command = [sys.executable, str(ROOT / "scripts" / "run_notebook.py"), str(notebook), str(results / notebook.name)]
+    if preset == "full" and values(notebook).exists():
+        command += ["--parameters", str(values(notebook))]
+    words = scratch / f"{notebook.stem}.txt"
+    # Jupyter's and IPython's folders are temporary: nobody's start-up files may change a result.
+    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch), "IPYTHONDIR": str(scratch / "ipython")}
+    with words.open("w") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
+        )
+    return Run(notebook, process, time.monotonic(), words)
+
+
+def stop(runs: list[Run]) -> None:
+    """End all runs with their kernels and what those started: first a request, after three seconds by force."""
+    family = []
+    for run in runs:
+        try:
+            family += [psutil.Process(run.process.pid), *psutil.Process(run.process.pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+    for run in runs:
+        run.process.terminate()
+    for process in psutil.wait_procs(family, timeout=3)[1]:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    for run in runs:
+        run.process.wait()
+
+
+def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
+    """Run the notebooks in `waiting`, `jobs` at a time; the names of those that failed."""
+    failed, finished, total = [], 0, len(waiting)
+    running: list[Run] = []
+    with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    run = start(waiting.pop(0), preset, results, Path(scratch))
+                    running.append(run)
+                    say(finished, total, f"{run.notebook.stem} started")
+                time.sleep(0.05)
+                for run in [run for run in running if run.process.poll() is not None]:
+                    running.remove(run)
+                    finished += 1
+                    seconds = time.monotonic() - run.began
+                    if run.process.returncode == 0:
+                        say(finished, total, f"{run.notebook.stem} finished in {seconds:.1f} s")
+                    else:
+                        failed.append(run.notebook.stem)
+                        told = run.words.read_text().strip() or f"it ended with code {run.process.returncode}"
+                        say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told}")
+        finally:
+            stop(running)
+            for run in running:
+                for leftover in results.glob(f".{run.notebook.name}.*"):
+                    leftover.unlink()
+    return failed
+
+
+def say(finished: int, total: int, event: str) -> None:
+    print(f"[{finished}/{total}] {event}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="beginnings of notebook names; all if none is given")
+    parser.add_argument("--preset", choices=["quick", "full"], default="quick")
+    parser.add_argument("--jobs", type=int, default=cores(), help="notebooks at once")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    results = ROOT / "results" / asked.preset
+    (results / "verdicts").mkdir(parents=True, exist_ok=True)
+    try:
+        notebooks = chosen(asked.only)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if asked.preset == "full":
+        for path in [path for path in notebooks if up_to_date(path, results / path.name)]:
+            print(f"{path.stem} is up to date")
+            notebooks.remove(path)
+    began = time.monotonic()
+    total = len(notebooks)
+    try:
+        failed = run_all(longest_first(notebooks), asked.preset, results, asked.jobs)
+    except KeyboardInterrupt:
+        print("Stopped; finished notebooks are kept, unfinished ones left nothing behind.", file=sys.stderr)
+        return 130
+    where = f"in {time.monotonic() - began:.0f} s; see {results.relative_to(ROOT)}"
+    if failed:
+        print(f"{len(failed)} of {total} notebooks failed ({', '.join(failed)}) {where}")
+        return 1
+    print(f"{total} notebooks ran {where}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Execute one notebook; `figures.py` starts one such process for each. Says in a sentence what went wrong, if anything.
+
+The executed notebook appears under its name when it is whole, or as NAME.failed.ipynb up to the cell that failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from asgd_lib.atomic import atomic_path
+
+
+def parameters(notebook: Path, values: Path | None) -> dict:
+    """The parameters in the YAML file `values`; ValueError where the notebook's parameters cell has no such name."""
+    given = (yaml.safe_load(values.read_text()) or {}) if values else {}
+    known = papermill.inspect_notebook(str(notebook)) if given else {}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{values.name} sets {', '.join(unknown)}; the parameters of {notebook.name} are {', '.join(known)}."
+        )
+    return given
+
+
+def execute(notebook: Path, target: Path, values: Path | None) -> None:
+    """Run `notebook` in its own folder with the parameters in `values`, and write the result to `target` in one piece.
+
+    The kernel talks over files instead of ports, because two kernels that start at once may pick the same free port.
+    """
+    failed = target.with_suffix(".failed.ipynb")
+    with atomic_path(target) as partial:
+        try:
+            papermill.execute_notebook(
+                notebook,
+                partial,
+                parameters(notebook, values),
+                kernel_name="python3",
+                cwd=notebook.parent,
+                progress_bar=False,
+                config=Config({"KernelManager": {"transport": "ipc"}}),
+            )
+        except PapermillExecutionError:
+            with atomic_path(failed) as kept:
+                shutil.copyfile(partial, kept)
+            raise
+    failed.unlink(missing_ok=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--parameters", type=Path, help="YAML file")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        execute(chosen.notebook, chosen.target, chosen.parameters)
+    except PapermillExecutionError as error:
+        line = next((line.strip() for line in error.source.splitlines() if line.strip()), "")
+        print(f"cell [{error.exec_count}] (`{line}` ...) raised {error.ename}: {error.evalue}")
+        print(f"The notebook up to there is {chosen.target.stem}.failed.ipynb.")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # a dead kernel, a broken notebook or YAML file: one sentence for figures.py to print
+        print(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Argument checks whose failures are sentences: what was given, what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def _values(value: Any) -> list[float]:
+    """The numbers in a scalar, a sequence or a tensor; ValueError or TypeError where there are none."""
+    if hasattr(value, "detach"):  # a tensor, known by its method: this module must load without torch
+        return value.detach().double().flatten().tolist()
+    if isinstance(value, (str, bytes, bool)) or value is None:
+        raise TypeError(value)
+    if isinstance(value, Iterable):
+        return [float(v) for v in value]
+    return [float(value)]
+
+
+def _demand(name: str, value: Any, allowed: str, good) -> None:
+    try:
+        numbers = _values(value)
+        ok = bool(numbers) and all(good(v) for v in numbers)
+    except (TypeError, ValueError):
+        ok = False
+    if not ok:
+        shown = repr(value)
+        raise ValueError(f"{name} must be {allowed}; got {shown if len(shown) < 80 else shown[:77] + '...'}.")
+
+
+def positive(name: str, value: Any) -> None:
+    """Raise ValueError unless every number in `value` is finite and above zero."""
+    _demand(name, value, "a finite number above 0", lambda v: math.isfinite(v) and v > 0)
+
+
+def non_negative(name: str, value: Any) -> None:
+    """Raise ValueError unless every number in `value` is finite and at least zero."""
+    _demand(name, value, "a finite number of at least 0", lambda v: math.isfinite(v) and v >= 0)
+
+
+def finite(name: str, value: Any) -> None:
+    """Raise ValueError unless every number in `value` is finite."""
+    _demand(name, value, "finite", math.isfinite)
+
+
+def inside(name: str, value: Any, low: float, high: float, *, open_high: bool = False) -> None:
+    """Raise ValueError unless every number lies in [low, high] (or [low, high) with `open_high`)."""
+    bracket = ")" if open_high else "]"
+    _demand(name, value, f"in [{low:g}, {high:g}{bracket}", lambda v: low <= v and (v < high if open_high else v <= high))
+
+
+def count(name: str, value: Any, least: int = 1, most: int | None = None, remedy: str = "") -> int:
+    """`value` as an int; ValueError unless it is a whole number in [least, most]."""
+    ok = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not ok or int(value) < least or (most is not None and int(value) > most):
+        top = "" if most is None else f" and at most {most}"
+        raise ValueError(f"{name} must be a whole number of at least {least}{top}; got {value!r}.{' ' if remedy else ''}{remedy}")
+    return int(value)
+
+
+def choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")

@@ -1,0 +1,131 @@
+"""The tidy table of what happened, and the questions one asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+COLUMNS = ("run", "method", "lr", "seed", "time", "arrivals", "updates", "used")
+"""Before the metrics; `status` comes after them. `time` is in seconds."""
+
+
+class History:
+    """Collects checkpoints of batches of runs, then gives the table."""
+
+    def __init__(self, runs: Sequence[tuple[str, float, int]]):
+        self._runs = pd.DataFrame(runs, columns=["method", "lr", "seed"]).rename_axis("run").reset_index()
+        self._rows: list[pd.DataFrame] = []
+        self._x: dict[int, Tensor] = {}
+        self._status = np.full(len(runs), "done", dtype=object)
+
+    def add(
+        self, runs: Sequence[int], alive: Tensor, time: float, arrivals: int, updates: int, used: int, metrics: Mapping[str, Tensor]
+    ) -> None:
+        """One checkpoint of the runs that are still alive; each metric is (R,)."""
+        rows = pd.DataFrame({"run": np.asarray(runs)[alive.numpy()]})
+        rows[["time", "arrivals", "updates", "used"]] = [float(time), arrivals, updates, used]
+        for name, value in metrics.items():
+            rows[name] = value[alive].double().numpy()
+        self._rows.append(rows)
+
+    def end(self, runs: Sequence[int], x: Tensor, status: np.ndarray) -> None:
+        """The last models (R, d) of a batch, and how each run ended."""
+        self._x.update(zip(runs, x, strict=True))
+        self._status[list(runs)] = status
+
+    def frame(self) -> pd.DataFrame:
+        """One row per (run, checkpoint); the last models, in run order, are on `attrs["x"]`."""
+        table = pd.concat(self._rows, ignore_index=True).merge(self._runs, on="run")
+        table["status"] = self._status[table["run"]]
+        for name in ("arrivals", "updates", "used"):
+            table[name] = table[name].astype(np.int64)
+        metrics = [c for c in table if c not in COLUMNS and c != "status"]
+        table = table.sort_values(["run", "arrivals"], kind="stable", ignore_index=True)[[*COLUMNS, *metrics, "status"]]
+        table.attrs["x"] = torch.stack([self._x[r] for r in range(len(self._runs))])
+        return table
+
+
+def concat(histories: Mapping[str, pd.DataFrame] | Sequence[pd.DataFrame], label: str = "part") -> pd.DataFrame:
+    """Histories one below the other, runs renumbered; the keys of a mapping become the column `label`. Models are left behind."""
+    items = histories.items() if isinstance(histories, Mapping) else ((None, h) for h in histories)
+    parts, first = [], 0
+    for name, history in items:
+        part = history.copy()
+        part.attrs = {}
+        part["run"] += first
+        first = int(part["run"].max()) + 1
+        if name is not None:
+            part.insert(0, label, name)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def final(history: pd.DataFrame, metric: str = "loss", *, last: float = 0.0) -> pd.DataFrame:
+    """One row a run, `run, method, lr, seed, status, value`: the metric at its last checkpoint.
+
+    With `last` = 0.2, the mean over the last fifth of the arrivals instead. A run that diverged has the value inf.
+    """
+    rows = _bare(history)
+    keep = rows["arrivals"] >= (1 - last) * rows.groupby("run")["arrivals"].transform("max")
+    table = rows[keep].groupby("run", sort=True).agg(
+        method=("method", "first"), lr=("lr", "first"), seed=("seed", "first"), status=("status", "first"), value=(metric, "mean")
+    ).reset_index()  # fmt: skip
+    table.loc[table["status"] == "diverged", "value"] = np.inf
+    return table
+
+
+def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock: str = "time", rising: bool = False) -> pd.DataFrame:
+    """One row a run, `run, method, lr, seed, status, value`: the clock at the first checkpoint with metric <= target (>= with `rising`).
+
+    `clock` is "time" (s), "arrivals" or "updates"; inf where the target is never reached.
+    """
+    rows = _bare(history)
+    hit = rows[metric] >= target if rising else rows[metric] <= target
+    table = rows.groupby("run", sort=True)[["method", "lr", "seed", "status"]].first().reset_index()
+    first = rows[hit].groupby("run")[clock].first().astype(float)
+    table["value"] = table["run"].map(first).fillna(np.inf)
+    return table
+
+
+def best_lr(scores: pd.DataFrame, *, largest: bool = False) -> pd.DataFrame:
+    """One row a method, `method, lr, value, edge`: the step size with the best mean score over seeds.
+
+    `scores`: a table of `final` or `time_to`. Lower is better unless `largest`. `edge` says that the best lies at the end of the grid, so
+    that the method is not known to be tuned. A step size with one diverged seed counts as diverged.
+    """
+    sign = -1.0 if largest else 1.0
+    table = _bare(scores)
+    table["value"] = np.where(np.isfinite(table["value"]), sign * table["value"], np.inf)
+    means = table.groupby(["method", "lr"], sort=True)["value"].mean().reset_index()
+    best = []
+    for method, rows in means.groupby("method", sort=False):
+        i = int(rows["value"].to_numpy().argmin())
+        best.append((method, rows["lr"].iloc[i], sign * rows["value"].iloc[i], len(rows) > 1 and i in (0, len(rows) - 1)))
+    order = {m: i for i, m in enumerate(dict.fromkeys(scores["method"]))}
+    table = pd.DataFrame(best, columns=["method", "lr", "value", "edge"])
+    return table.sort_values("method", key=lambda c: c.map(order), ignore_index=True)
+
+
+def at_best_lr(history: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `history` (or of a score table) at each method's step size in `best`."""
+    lr = dict(zip(best["method"], best["lr"], strict=True))
+    rows = _bare(history)
+    return rows[[lr.get(m) == v for m, v in zip(rows["method"], rows["lr"], strict=True)]].reset_index(drop=True)
+
+
+def samples(scores: pd.DataFrame, methods: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Scores by method, in order of seed: arrays that pair across methods."""
+    table = scores.sort_values("seed", kind="stable")
+    names = list(dict.fromkeys(scores["method"])) if methods is None else list(methods)
+    return {m: table.loc[table["method"] == m, "value"].to_numpy() for m in names}
+
+
+def _bare(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy without `attrs`, which pandas would copy again at every step."""
+    bare = table.copy()
+    bare.attrs = {}
+    return bare

@@ -1,0 +1,102 @@
+"""The table of methods: name -> policy beside rule beside source."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from asgd_lib.policies import (
+    Barrier,
+    BroadcastFirst,
+    Greedy,
+    Policy,
+    Quorum,
+    RandomAssignment,
+    Rounds,
+    ShuffledAssignment,
+)
+from asgd_lib.rules import MIFA, SGD, Buffered, DelayAdaptive, DuDe, Rescaled, Rule
+
+
+@dataclass(frozen=True)
+class Method:
+    """A policy and a rule, with the name, the hyperparameters and the source that they go by."""
+
+    policy: Policy
+    rule: Rule
+    name: str = "unnamed"
+    source: str = ""
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lr(self) -> float | Tensor:
+        """The step size."""
+        return self.rule.lr
+
+    @property
+    def label(self) -> str:
+        """The name, with those hyperparameters that were given (but not the step size): `dude(n_arrivals=4)`."""
+        given = ", ".join(f"{k}={v!r}" for k, v in self.hyperparameters.items())
+        return f"{self.name}({given})" if given else self.name
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table; called with `lr` and further hyperparameters of the rule, it gives a `Method`.
+
+    `rule` is a rule's class or a function that returns one; `policy` a policy, or a function of the rule that returns one.
+    """
+
+    policy: Policy | Callable[[Rule], Policy]
+    rule: Callable[..., Rule]
+    source: str
+    name: str = "unnamed"
+
+    def __call__(self, lr: float | Tensor, **hyperparameters: Any) -> Method:
+        """The method with these hyperparameters; TypeError or ValueError, with a sentence, where they do not fit."""
+        allowed = list(inspect.signature(self.rule).parameters)
+        unknown = sorted(set(hyperparameters) - set(allowed))
+        if unknown:
+            raise TypeError(f"{self.name} has no hyperparameter {unknown[0]!r}; it takes {', '.join(allowed)}.")
+        rule = self.rule(lr=lr, **hyperparameters)
+        policy = self.policy(rule) if not hasattr(self.policy, "react") else self.policy
+        return Method(policy, rule, self.name, self.source, hyperparameters)
+
+
+class Table(dict):
+    """A dictionary that names each row after its key and, asked for a name it has not got, lists those it has."""
+
+    def __setitem__(self, name: str, row: Row) -> None:
+        super().__setitem__(name, Row(row.policy, row.rule, row.source, name))
+
+    def __missing__(self, name: str) -> Row:
+        raise KeyError(f"There is no method {name!r}; the table has {', '.join(self)}.")
+
+
+def _dude_policy(rule: DuDe) -> Policy:
+    policy = Greedy() if rule.n_arrivals == 1 else Quorum(rule.n_arrivals)
+    return BroadcastFirst(policy) if rule.warm_up == "broadcast" else policy
+
+
+def _fedbuff(lr: float | Tensor, buffer: int = 4) -> Buffered:
+    return Buffered(lr, buffer)
+
+
+def _minibatch(lr: float | Tensor) -> Buffered:
+    return Buffered(lr)
+
+
+METHODS = Table()
+METHODS["sgd_minibatch"] = Row(Barrier(), _minibatch, "synchronous minibatch SGD; the mean of n gradients a step")
+METHODS["asgd"] = Row(Greedy(), SGD, "arXiv:2206.07638, asynchronous SGD with a constant step size")
+METHODS["asgd_delay_adaptive"] = Row(Greedy(), DelayAdaptive, "arXiv:2206.07638, delay-adaptive step sizes as in the authors' code")
+METHODS["dude"] = Row(_dude_policy, DuDe, "arXiv:2405.16966, DuDe-ASGD; semi-asynchronous with n_arrivals > 1")
+METHODS["asgd_random"] = Row(RandomAssignment(), SGD, "Koloskova, Stich and Jaggi 2022, uniformly random assignment")
+METHODS["asgd_shuffled"] = Row(ShuffledAssignment(), SGD, "Islamov, Safaryan and Alistarh 2024 (AsGrad), shuffled assignment")
+METHODS["fedbuff"] = Row(Greedy(), _fedbuff, "Nguyen et al. 2022, FedBuff with one local step and a buffer of plain gradients")
+METHODS["mifa"] = Row(lambda rule: Rounds(rule.participation), MIFA, "Gu, Huang, Zhang and Huang 2021, MIFA with one local step")
+METHODS["asgd_rescaled"] = Row(Greedy(), Rescaled, "Rescaled ASGD 2026, steps in proportion to compute times")

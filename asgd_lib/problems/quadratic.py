@@ -1,0 +1,96 @@
+"""Quadratics whose constants and minimiser are known exactly."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from asgd_lib import rng
+from asgd_lib.checks import finite, non_negative
+
+_NOISE = rng.stream("quadratic noise")
+
+
+class Quadratic:
+    """f_i(x) = 1/2 x' A_i x - b_i' x with stochastic gradients A_i x - b_i + N(0, sigma^2/d I), in float64.
+
+    `A`: `(n, d)` diagonals, or `(n, d, d)` symmetric matrices; `b`: `(n, d)`; `sigma^2` is the expected squared norm of the noise; `x0`:
+    `(d,)`, zeros by default. Exact attributes: `L` (largest eigenvalue of any A_i), `mu` (smallest eigenvalue of their mean),
+    `minimiser` `(d,)`, `minimum` (the value there) and `zeta_sq`, the mean squared distance of the workers' gradients from their mean, at
+    the minimiser.
+
+    Raises ValueError where shapes do not fit, values are not finite, an A_i is not symmetric, or the mean A is not positive definite.
+    """
+
+    def __init__(self, A: Tensor, b: Tensor, sigma: float = 0.0, x0: Tensor | None = None):
+        self.A = torch.as_tensor(A, dtype=torch.float64)
+        self.b = torch.as_tensor(b, dtype=torch.float64, device=self.A.device)
+        shapes = tuple(self.b.shape), tuple(self.A.shape)
+        if len(shapes[0]) != 2 or shapes[1] not in (shapes[0], shapes[0] + shapes[0][1:]) or 0 in shapes[0]:
+            raise ValueError(f"Quadratic needs b of shape (n, d) and A of (n, d) or (n, d, d); got {shapes[0]} and {shapes[1]}.")
+        self.n, self.d = self.b.shape
+        x0 = torch.zeros(self.d, dtype=torch.float64) if x0 is None else torch.as_tensor(x0, dtype=torch.float64)
+        if x0.shape != (self.d,):
+            raise ValueError(f"x0 must have shape ({self.d},); got {tuple(x0.shape)}.")
+        for name, value in (("A", self.A), ("b", self.b), ("x0", x0)):
+            finite(name, value)
+        non_negative("sigma", sigma)
+        self.sigma, self.x0 = float(sigma), x0.to(self.A.device)
+        self.diagonal = self.A.ndim == 2
+        if not self.diagonal and not torch.allclose(self.A, self.A.mT):
+            raise ValueError("Every A_i must be symmetric; pass (A + A') / 2.")
+        self.mu = float(self._eigenvalues(self.A.mean(0)).min())
+        self.L = float(self._eigenvalues(self.A).max())
+        if self.mu <= 0:
+            raise ValueError(f"The mean of the A_i must be positive definite; its smallest eigenvalue is {self.mu:g}.")
+        self.gradient_bytes = 8 * self.d * (1 if self.diagonal else self.d + 1)
+
+    def _eigenvalues(self, a: Tensor) -> Tensor:
+        return a if self.diagonal else torch.linalg.eigvalsh(a)
+
+    @cached_property
+    def minimiser(self) -> Tensor:
+        a, b = self.A.mean(0), self.b.mean(0)
+        return b / a if self.diagonal else torch.linalg.solve(a, b)
+
+    @cached_property
+    def minimum(self) -> float:
+        return float(self.loss(self.minimiser))
+
+    @property
+    def zeta_sq(self) -> float:
+        return float((self._worker_grads(self.minimiser) - self.full_grad(self.minimiser)).square().sum(-1).mean())
+
+    def _times(self, a: Tensor, x: Tensor) -> Tensor:
+        """a x for diagonals `a` (..., d) or matrices (..., d, d), summed in an order that does not depend on the batch."""
+        return a * x if self.diagonal else (a * x.unsqueeze(-2)).sum(-1)
+
+    def _worker_grads(self, x: Tensor) -> Tensor:
+        return self._times(self.A, x.expand(self.n, self.d)) - self.b
+
+    def loss(self, x: Tensor) -> Tensor:
+        """f at `x` (..., d)."""
+        return (0.5 * x * self._times(self.A.mean(0), x) - x * self.b.mean(0)).sum(-1)
+
+    def full_grad(self, x: Tensor, worker: int | None = None) -> Tensor:
+        a, b = (self.A.mean(0), self.b.mean(0)) if worker is None else (self.A[worker], self.b[worker])
+        return self._times(a, x) - b
+
+    def grad(self, x: Tensor, worker: Tensor, job: Tensor, seed: Tensor) -> Tensor:
+        g = self._times(self.A[worker].unsqueeze(1), x) - self.b[worker].unsqueeze(1)
+        if self.sigma:
+            keys = rng.key(seed, _NOISE, job.unsqueeze(-1))
+            g = g + rng.normal(keys, self.d) * (self.sigma / self.d**0.5)
+        return g
+
+    def metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """`loss`, `grad_norm_sq`, `gap` (loss above the minimum) and `dist_sq` to the minimiser."""
+        loss = self.loss(x)
+        return {
+            "loss": loss,
+            "grad_norm_sq": self.full_grad(x).square().sum(-1),
+            "gap": 0.5 * ((x - self.minimiser) * self._times(self.A.mean(0), x - self.minimiser)).sum(-1),
+            "dist_sq": (x - self.minimiser).square().sum(-1),
+        }

@@ -1,0 +1,77 @@
+"""Anybody's nn.Module as a problem, by autograd, model by model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from asgd_lib.problems.samples import Samples, classes_of
+
+
+class TorchModule(Samples):
+    """The loss of `module` on a data set; x is its parameters, flattened in their own order.
+
+    `loss(output, target)` must return one value a sample, as `nn.CrossEntropyLoss(reduction="none")` does. `X` may have any shape
+    `(N, ...)`. Gradients loop over models, which for convolutions is faster than batching them.
+
+    Raises ValueError for a module with buffers, such as batch normalisation: what a worker's statistics should be on a server is undefined
+    (use GroupNorm).
+    """
+
+    def __init__(self, module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], X, y, parts, batch=32, l2=0.0, *, test=None):
+        super().__init__(X, y, parts, batch, l2, test)
+        self.classifies = not self.y.is_floating_point()
+        if any(True for _ in module.buffers()):
+            raise ValueError("The module has buffers (batch normalisation?), which no rule averages; use GroupNorm or LayerNorm.")
+        self.module = copy.deepcopy(module).to(self.X)
+        self.loss = loss
+        parameters = dict(self.module.named_parameters())
+        self._names, self._shapes = list(parameters), [p.shape for p in parameters.values()]
+        self.x0 = torch.cat([p.detach().flatten() for p in parameters.values()])
+
+    def _forward(self, x: Tensor, X: Tensor) -> Tensor:
+        pieces = x.split([s.numel() for s in self._shapes])
+        return functional_call(self.module, {k: p.view(s) for k, p, s in zip(self._names, pieces, self._shapes, strict=True)}, (X,))
+
+    def _mean_grad(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            values = self.loss(self._forward(x, X), y)
+            if values.shape != y.shape:
+                raise ValueError(f'The loss must return one value a sample, shape {tuple(y.shape)}; use reduction="none".')
+            total = values.mean() if weight is None else values @ weight
+            return total.detach(), torch.autograd.grad(total, x)[0]
+
+    def _batch_grad(self, x, X, y):
+        return torch.stack([self._mean_grad(*row)[1] for row in zip(x, X, y, strict=True)])
+
+    def _weighted(self, x, X, y, weight):
+        sums = [self._mean_grad(row, X, y, weight) for row in x]
+        return torch.stack([s[0] for s in sums]), torch.stack([s[1] for s in sums])
+
+    def _predict(self, x, X):
+        with torch.no_grad():
+            return torch.stack([self._forward(row, X).argmax(-1) for row in x])
+
+
+class SmallCNN(TorchModule):
+    """conv 3x3 (8) - ReLU - pool 2 - conv 3x3 (16) - ReLU - pool 2 - linear, on square grey images given as rows of pixels."""
+
+    def __init__(self, X, y, parts, batch=32, l2=0.0, *, init_seed: int = 0, test=None):
+        rows = torch.as_tensor(X)
+        side = round(rows.shape[-1] ** 0.5)
+        if rows.ndim != 2 or side * side != rows.shape[-1] or side < 4:
+            raise ValueError(f"SmallCNN needs square images of at least 4 x 4 pixels as rows; got X of shape {tuple(rows.shape)}.")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(init_seed)
+            module = nn.Sequential(
+                nn.Unflatten(-1, (1, side, side)),
+                nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                nn.Flatten(), nn.Linear(16 * (side // 4) ** 2, classes_of(torch.as_tensor(y))),
+            )  # fmt: skip
+        super().__init__(module, nn.CrossEntropyLoss(reduction="none"), X, y, parts, batch, l2, test=test)

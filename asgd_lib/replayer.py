@@ -1,0 +1,161 @@
+"""The arithmetic: a trace, a rule and a problem make a history, a whole batch of runs at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from asgd_lib.checks import count, positive
+from asgd_lib.history import History
+from asgd_lib.methods import Method
+from asgd_lib.problems import Problem
+from asgd_lib.rules import Arrival, Rule, State
+from asgd_lib.trace import Trace
+
+_CALL_BYTES = 16 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
+_DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
+
+
+def replay(
+    trace: Trace,
+    method: Method | Sequence[Method],
+    problem: Problem,
+    *,
+    seeds: Iterable[int] = (0,),
+    every: int = 100,
+    arrivals: int | None = None,
+    jobs_per_call: int | None = None,
+    timeout: float | None = None,
+) -> pd.DataFrame:
+    """Compute the models of a run along `trace`, for every method and seed, and evaluate them exactly at checkpoints.
+
+    Runs are methods x seeds, in the order given; methods that differ only in numbers (step sizes) are computed as one batch, with the bits
+    they would have alone. A job's gradient depends only on the model it read, so the outstanding jobs are computed together, at most
+    `jobs_per_call` at a time (default: what fits the caches).
+
+    Returns one row per (run, checkpoint), checkpoints at 0, every `every` arrivals and at the end. Columns: `run, method, lr, seed`, then
+    `time` (simulated seconds)`, arrivals, updates, used` (arrivals that changed the state), the problem's metrics, and `status`, one of
+    `done`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found its loss infinite, NaN or
+    over 1e6 (1 + |first loss|). `attrs["x"]` holds the last models `(R, d)`. `timeout` bounds the wall time in seconds.
+
+    Raises ValueError where trace and problem disagree on the number of workers, or a number makes no sense.
+    """
+    methods = [method] if isinstance(method, Method) else list(method)
+    seeds = [count("every seed", s, least=0) for s in seeds]
+    every, arrivals = count("every", every), len(trace) if arrivals is None else count("arrivals", arrivals, least=0, most=len(trace))
+    if not methods or not seeds:
+        raise ValueError("Replay needs at least one method and one seed.")
+    if problem.n != trace.n:
+        raise ValueError(
+            f"The trace has {trace.n} workers and the problem {problem.n}; split the data over as many workers as the cluster has."
+        )
+    if timeout is not None:
+        positive("timeout", timeout)
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    history = History([(m.label, float(m.lr), s) for m in methods for s in seeds])
+    for members, rule in _batches(methods):
+        runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
+        R = len(runs)
+        lrs = {f: torch.tensor(v).repeat_interleave(len(seeds)) for f, v in rule[1].items()}
+        batch_rule = dataclasses.replace(rule[0], **{f: v.view(R, 1).to(problem.x0) for f, v in lrs.items()})
+        run_seeds = torch.tensor(seeds * len(members), device=problem.x0.device)
+        chunk = jobs_per_call or max(1, _CALL_BYTES // (R * problem.gradient_bytes))
+        with torch.no_grad():
+            _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs)
+    return history.frame()
+
+
+def _batches(methods: list[Method]) -> Iterator[tuple[list[int], tuple[Rule, dict[str, list[float]]]]]:
+    """Groups of methods whose rules differ only in the numbers they declare as batched (`lr` unless `batched` says more)."""
+    groups: dict[tuple, list[int]] = {}
+    for i, m in enumerate(methods):
+        batched = getattr(type(m.rule), "batched", ("lr",))
+        fixed = tuple((f.name, repr(getattr(m.rule, f.name))) for f in dataclasses.fields(m.rule) if f.name not in batched)
+        groups.setdefault((type(m.rule), fixed), []).append(i)
+    for (kind, _), members in groups.items():
+        names = getattr(kind, "batched", ("lr",))
+        values = {f: [float(getattr(methods[i].rule, f)) for i in members] for f in names}
+        yield members, (methods[members[0]].rule, values)
+
+
+class _Gradients:
+    """Hands out the gradients of a trace in order of arrival, computing the outstanding ones in batches."""
+
+    def __init__(self, trace: Trace, problem: Problem, seeds: Tensor, chunk: int, arrivals: int):
+        device = problem.x0.device
+        self._problem, self._seeds, self._chunk = problem, seeds, chunk
+        self._worker, self._job = torch.tensor(trace.worker[:arrivals], device=device), torch.tensor(trace.job[:arrivals], device=device)
+        self._by_read = np.argsort(trace.read[:arrivals], kind="stable")
+        self._reads = trace.read[self._by_read].tolist()
+        self._by_read = self._by_read.tolist()
+        self._next = 0  # first entry of _by_read whose model has not been read
+        self._readable: list[int] = []  # heap of arrivals whose model is known and whose gradient is not
+        self._model: dict[int, Tensor] = {}
+        self._grad: dict[int, Tensor] = {}
+
+    def model_is(self, e: int, x: Tensor) -> None:
+        """Note the model after `e` arrivals, which some jobs read."""
+        while self._next < len(self._reads) and self._reads[self._next] == e:
+            arrival = self._by_read[self._next]
+            self._model[arrival] = x
+            heappush(self._readable, arrival)
+            self._next += 1
+
+    def of(self, e: int) -> Tensor:
+        """The gradient (R, d) of arrival `e`."""
+        if e not in self._grad:
+            now = []
+            # What arrives much later waits for a later call: a block of gradients lives until its last one is used.
+            while self._readable and len(now) < self._chunk and self._readable[0] < e + 2 * self._chunk:
+                now.append(heappop(self._readable))
+            x = torch.stack([self._model.pop(a) for a in now])
+            grads = self._problem.grad(x, self._worker[now], self._job[now], self._seeds)
+            self._grad.update(zip(now, grads.unbind(0), strict=True))
+        return self._grad.pop(e)
+
+
+def _run(
+    trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, every: int, arrivals: int, chunk: int, deadline: float,
+    history: History, runs: list[int],
+) -> None:  # fmt: skip
+    """Replay one batch of runs and record it in `history`."""
+    state: State = rule.init(problem.x0.expand(len(runs), -1).clone(), trace.n)
+    gradients = _Gradients(trace, problem, seeds, chunk, arrivals)
+    workers, reads = trace.worker.tolist(), trace.read.tolist()
+    seconds, ends = (trace.end - trace.start).tolist(), [0.0, *trace.end.tolist()]
+    updates, used = [0], 0
+    limit = None
+    alive = torch.ones(len(runs), dtype=torch.bool)
+    final = state.x.clone()
+    status = np.full(len(runs), "done", dtype=object)
+    for e in range(arrivals + 1):
+        late = not e & 63 and time.monotonic() > deadline
+        if e % every == 0 or e == arrivals or late:
+            metrics = {k: v.cpu() for k, v in problem.metrics(state.x).items()}
+            loss = metrics["loss"]
+            limit = _DIVERGED * (1 + loss.abs()) if limit is None else limit
+            bad = ~(loss <= limit) | ~torch.isfinite(state.x).all(-1).cpu()
+            history.add(runs, alive, ends[e], e, state.k, used, metrics)
+            final[alive] = state.x[alive]
+            status[(alive & bad).numpy()] = "diverged"
+            alive = alive & ~bad
+            if late:
+                status[alive.numpy()] = "timeout"
+            if late or not alive.any():
+                break
+        if e < arrivals:
+            gradients.model_is(e, state.x)
+            arrival = Arrival(gradients.of(e), workers[e], state.k - updates[reads[e]], seconds[e])
+            after = rule.receive(state, arrival)
+            used += after is not state
+            state = after
+            updates.append(state.k)
+    history.end(runs, final, status)

@@ -1,0 +1,72 @@
+"""The protocol of a rule, and the counters that fall out of it.
+
+Glossary, here and everywhere: `x` model, `k` updates made so far, `n` workers, `lr` step size, `delay` updates made between the reading
+of a gradient's model and its arrival (a fresh gradient has delay 0; papers that count it as 1 are named where it matters).
+Shapes: R runs, d coordinates. `x` and `grad` are `(..., d)`, in a replay `(R, d)`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asgd_lib.trace import Trace
+
+
+class Arrival(NamedTuple):
+    """One gradient at the server. `grad` may be a view into a larger block: clone what you keep for long."""
+
+    grad: Tensor  # (..., d), at the model that the worker read
+    worker: int
+    delay: int  # updates made since that model was read
+    seconds: float  # s, how long the worker computed
+
+
+class State(NamedTuple):
+    """The least a state must have; rules add fields of their own."""
+
+    x: Tensor  # (..., d)
+    k: int
+    n: int
+
+
+class Rule(Protocol):
+    """A frozen dataclass whose first field is `lr`, with two pure functions.
+
+    In a replay `lr` (and what the class names in `batched`) may be a tensor `(R, 1)`, one value a run.
+    """
+
+    lr: float | Tensor
+
+    def init(self, x0: Tensor, n: int) -> State:
+        """The state before the first arrival, with `k = 0`; ValueError where the rule does not fit `n` workers."""
+
+    def receive(self, s: State, a: Arrival) -> State:
+        """The state after one arrival. Return `s` itself to throw the gradient away. Never write into a tensor."""
+
+
+class Counter:
+    """A rule at work on a model without coordinates: its update counts and delays, and nothing else."""
+
+    def __init__(self, rule: Rule, n: int):
+        self.rule = rule
+        self.state = rule.init(torch.empty(0), n)
+        self.updates = [0]  # updates[e]: k after e arrivals
+        self._nothing = torch.empty(0)
+
+    def receive(self, worker: int, read: int, seconds: float) -> int:
+        """Feed one arrival; the delay, in updates, that it had."""
+        delay = self.state.k - self.updates[read]
+        self.state = self.rule.receive(self.state, Arrival(self._nothing, worker, delay, seconds))
+        self.updates.append(self.state.k)
+        return delay
+
+
+def update_delays(trace: Trace, rule: Rule) -> np.ndarray:
+    """(E,) delay of every arrival in server updates, as `rule` counts them on this trace."""
+    counter = Counter(rule, trace.n)
+    rows = zip(trace.worker.tolist(), trace.read.tolist(), (trace.end - trace.start).tolist(), strict=True)
+    return np.array([counter.receive(*row) for row in rows], dtype=np.int64)

@@ -1,0 +1,47 @@
+"""Rules that collect gradients and then step with their mean: minibatch SGD and FedBuff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from asgd_lib.checks import count, positive
+from asgd_lib.rules.base import Arrival
+
+
+class BufferedState(NamedTuple):
+    x: Tensor
+    k: int
+    n: int
+    total: Tensor  # (..., d) sum of the gradients that wait
+    count: int
+
+
+@dataclass(frozen=True)
+class Buffered:
+    """Step with the mean of every `size` gradients, stale or not: x <- x - lr (1 / size) sum g.
+
+    `size = None` means n: behind a barrier this is minibatch SGD. Otherwise it is FedBuff (Nguyen et al. 2022) with two differences:
+    clients take one local step, and the server's buffer holds plain gradients without staleness weights.
+    """
+
+    lr: float | Tensor
+    size: int | None = None
+
+    def __post_init__(self):
+        positive("lr", self.lr)
+        if self.size is not None:
+            count("buffer", self.size, remedy="1 applies every gradient at once, as asynchronous SGD does.")
+
+    def init(self, x0: Tensor, n: int) -> BufferedState:
+        return BufferedState(x0, 0, n, torch.zeros_like(x0), 0)
+
+    def receive(self, s: BufferedState, a: Arrival) -> BufferedState:
+        size = self.size or s.n
+        total, waiting = s.total + a.grad, s.count + 1
+        if waiting < size:
+            return BufferedState(s.x, s.k, s.n, total, waiting)
+        return BufferedState(s.x - self.lr * (total / size), s.k + 1, s.n, torch.zeros_like(total), 0)

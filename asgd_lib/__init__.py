@@ -11,8 +11,14 @@ _MODULES = (
     "results", "rng", "rules", "theory", "trace",
 )  # fmt: skip
 _NAMES = {
-    "METHODS": "methods", "Method": "methods", "Row": "methods", "Trace": "trace", "Claim": "claims", "simulate": "simulator", "replay": "replayer",
-}  # fmt: skip
+    "METHODS": "methods",
+    "Method": "methods",
+    "Row": "methods",
+    "Trace": "trace",
+    "Claim": "claims",
+    "simulate": "simulator",
+    "replay": "replayer",
+}
 
 __version__ = "0.1.0"
 __all__ = [*_MODULES, *_NAMES, "__version__"]

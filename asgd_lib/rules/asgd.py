@@ -66,7 +66,7 @@ class RescaledState(NamedTuple):
 
 @dataclass(frozen=True)
 class Rescaled:
-    """Give worker i a step in proportion to its compute time t_i, so that all contribute equally a second: lr_i = lr t_i mean_j(1 / t_j).
+    """Give worker i a step in proportion to its compute time t_i: lr_i = lr t_i mean_j(1 / t_j); all then contribute equally a second.
 
     The scale keeps the mean step of an arrival at `lr`. `times` are the known t_i (seconds); by default each is estimated by the mean time of
     the worker's own gradients so far, over the workers seen so far.

@@ -58,6 +58,11 @@ class Samples:
         weights = torch.repeat_interleave(1.0 / (self.n * self._size.double()), self._size)
         self._weight = weights.to(self.X.dtype)  # (total,) of each entry of _indices in f
 
+    def samples_of(self, worker: int) -> Tensor:
+        """Indices of the samples that `worker` owns."""
+        first = int(self._first[worker])
+        return self._indices[first : first + int(self._size[worker])]
+
     @property
     def gradient_bytes(self) -> int:
         row = math.prod(self.X.shape[1:])
@@ -88,9 +93,8 @@ class Samples:
         if worker is None:
             index, weight = self._indices, self._weight
         else:
-            size, first = int(self._size[worker]), int(self._first[worker])
-            index = self._indices[first : first + size]
-            weight = torch.full((size,), 1.0 / size, dtype=self.X.dtype, device=self.X.device)
+            index = self.samples_of(worker)
+            weight = torch.full((len(index),), 1.0 / len(index), dtype=self.X.dtype, device=self.X.device)
         loss, grad = 0.5 * self.l2 * x.square().sum(-1), self.l2 * x
         for rows, w in zip(index.split(_ROWS), weight.split(_ROWS), strict=True):
             more_loss, more_grad = self._weighted(x, self.X[rows], self.y[rows], w)

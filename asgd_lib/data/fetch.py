@@ -1,0 +1,88 @@
+"""A file from the first place that has it whole, folders before the network; checked by sha256, never half-written."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import urllib.request
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..atomic import atomic_path
+
+TIMEOUT = 30.0  # seconds of silence after which a server counts as unreachable
+
+
+def content(packed: bytes, sha256: str) -> bytes:
+    """Uncompress a gzip file; ValueError unless it is whole and its content has this sha256.
+
+    The content is checked, not the .gz: two packers of the same data write different headers.
+    """
+    try:
+        plain = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = f"is truncated or no gzip file ({error}); the sha256 expected of its content is {sha256}"
+        raise ValueError(reason) from error
+    found = hashlib.sha256(plain).hexdigest()
+    if found != sha256:
+        raise ValueError(f"holds other data: the sha256 of its content is {found}, expected {sha256}")
+    return plain
+
+
+def obtain(
+    name: str,
+    sha256: str,
+    *,
+    named: Sequence[Path],
+    spare: Sequence[Path],
+    urls: Sequence[str],
+    target: Path,
+    remedy: str,
+) -> tuple[bytes, str]:
+    """The uncompressed content of the file `name`, and the path or URL that gave it.
+
+    Tried in turn: the paths `named` by the user, where a damaged file raises ValueError (delete it); the paths `spare`,
+    where it is passed over; the `urls`, whose answer is checked and then written to `target` in one piece.
+    FileNotFoundError with the `remedy` if no place has the file whole.
+    """
+    troubles = []
+    for path in (*named, *spare):
+        if not path.is_file():
+            continue
+        try:
+            return content(path.read_bytes(), sha256), str(path)
+        except ValueError as error:
+            if path in named:
+                raise ValueError(f"{path} {error}. Delete it and run `make data`.") from error
+            troubles.append(f"{path} {error}")
+    for url in urls:
+        try:
+            packed = download(url)
+            plain = content(packed, sha256)
+        except (OSError, http.client.HTTPException) as error:
+            troubles.append(f"{url} could not be reached ({error})")
+        except ValueError as error:
+            troubles.append(f"{url} {error}")
+        else:
+            store(packed, target)
+            return plain, url
+    reasons = "; ".join(troubles) or "it is in none of the folders looked in"
+    raise FileNotFoundError(f"{name} could not be had: {reasons}. {remedy}")
+
+
+def download(url: str) -> bytes:
+    """All bytes behind `url`; OSError or HTTPException if it cannot be reached or breaks off."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        return answer.read()
+
+
+def store(packed: bytes, target: Path) -> None:
+    """Write `packed` to `target`, whole or not at all; OSError naming the way out if the folder cannot be written."""
+    try:
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(packed)
+    except OSError as error:
+        remedy = "Name a writable folder with space by folder= or ASGD_DATA."
+        raise OSError(f"{target} could not be written ({error}). {remedy}") from error

@@ -21,6 +21,7 @@ from asgd_lib.rules import Arrival, Rule, State
 from asgd_lib.trace import Trace
 
 _CALL_BYTES = 16 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
+_LAST_SEED = 2**63 - 1
 _DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
 
 
@@ -49,7 +50,7 @@ def replay(
     Raises ValueError where trace and problem disagree on the number of workers, or a number makes no sense.
     """
     methods = [method] if isinstance(method, Method) else list(method)
-    seeds = [count("every seed", s, least=0) for s in seeds]
+    seeds = [count("every seed", s, least=0, most=_LAST_SEED) for s in seeds]
     every, arrivals = count("every", every), len(trace) if arrivals is None else count("arrivals", arrivals, least=0, most=len(trace))
     if not methods or not seeds:
         raise ValueError("Replay needs at least one method and one seed.")
@@ -64,10 +65,10 @@ def replay(
     for members, rule in _batches(methods):
         runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
         R = len(runs)
-        lrs = {f: torch.tensor(v).repeat_interleave(len(seeds)) for f, v in rule[1].items()}
+        lrs = {f: torch.tensor(v, dtype=torch.float64).repeat_interleave(len(seeds)) for f, v in rule[1].items()}
         batch_rule = dataclasses.replace(rule[0], **{f: v.view(R, 1).to(problem.x0) for f, v in lrs.items()})
         run_seeds = torch.tensor(seeds * len(members), device=problem.x0.device)
-        chunk = jobs_per_call or max(1, _CALL_BYTES // (R * problem.gradient_bytes))
+        chunk = max(1, _CALL_BYTES // (R * problem.gradient_bytes)) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():
             _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs)
     return history.frame()
@@ -137,7 +138,7 @@ def _run(
     final = state.x.clone()
     status = np.full(len(runs), "done", dtype=object)
     for e in range(arrivals + 1):
-        late = not e & 63 and time.monotonic() > deadline
+        late = not e & 63 and e < arrivals and time.monotonic() > deadline
         if e % every == 0 or e == arrivals or late:
             metrics = {k: v.cpu() for k, v in problem.metrics(state.x).items()}
             loss = metrics["loss"]

@@ -46,9 +46,8 @@ class Trace:
 
     def __post_init__(self):
         for name, dtype in COLUMNS.items():
-            column = np.ascontiguousarray(getattr(self, name), dtype)
-            column.flags.writeable = False
-            object.__setattr__(self, name, column)
+            object.__setattr__(self, name, _frozen(name, getattr(self, name), dtype))
+        object.__setattr__(self, "lost", _frozen("lost", self.lost, None))
         _validate(self)
 
     def __len__(self) -> int:
@@ -61,7 +60,7 @@ class Trace:
         return (
             self.n == other.n
             and all(np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS)
-            and np.array_equal(self.lost, other.lost)
+            and self.lost.tobytes() == other.lost.tobytes()  # a job that never began has no start: NaN, which equals nothing
         )
 
     @property
@@ -112,6 +111,20 @@ class Trace:
         if schema != SCHEMA:
             raise ValueError(f"{path} is a trace of schema {schema!r}; this version reads schema {SCHEMA!r}. Simulate or convert it again.")
         return cls(n=n, **columns, lost=lost, meta=meta)
+
+
+def _frozen(name: str, values, dtype: type | None) -> NDArray:
+    """A read-only copy of `values`; ValueError where they are no numbers of that type."""
+    try:
+        with np.errstate(invalid="ignore"):
+            column = np.array(values, dtype)
+        exact = dtype is not np.int64 or np.array_equal(column, np.asarray(values))
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact:
+        raise ValueError(f"Not a valid trace: column `{name}` must hold {'whole ' if dtype is np.int64 else ''}numbers.")
+    column.flags.writeable = False
+    return column
 
 
 def _validate(trace: Trace) -> None:

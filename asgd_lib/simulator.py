@@ -15,6 +15,9 @@ from asgd_lib.policies import Job
 from asgd_lib.rules import Counter
 from asgd_lib.trace import LOST, Trace
 
+_LAST_SEED = 2**63 - 1
+_PATIENCE = 100_000  # jobs lost in a row, without a bound in seconds, before the workers count as silent
+
 
 def simulate(cluster: Cluster, method: Method, *, arrivals: int | None = None, until: float = math.inf, seed: int = 0) -> Trace:
     """Run `method` on `cluster` without computing a gradient, to `arrivals` arrivals or to `until` seconds, whichever is first.
@@ -30,7 +33,7 @@ def simulate(cluster: Cluster, method: Method, *, arrivals: int | None = None, u
     arrivals = count("arrivals", arrivals) if arrivals is not None else None
     if until != math.inf:
         non_negative("until", until)
-    loop = _Loop(cluster, method, count("seed", seed, least=0))
+    loop = _Loop(cluster, method, count("seed", seed, least=0, most=_LAST_SEED))
     loop.run(arrivals, until)
     if arrivals is not None and until == math.inf and len(loop.arrived) < arrivals:
         raise ValueError(
@@ -72,13 +75,16 @@ class _Loop:
         for worker in range(self.n):
             self._hand_out(worker)
         heap, react = self._heap, self._policy.react
-        while heap and heap[0][0] <= until and (arrivals is None or self.arrivals < arrivals):
+        lost_in_a_row = 0
+        while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and (arrivals is None or self.arrivals < arrivals):
             self.now, job, delivered = heappop(heap)
             worker = self._worker[job]
             if delivered:
                 self.arrived.append(job)
                 self.arrivals += 1
+                lost_in_a_row = 0
             else:
+                lost_in_a_row += until == math.inf
                 self.lost.append((job, worker, self._read[job], self._start[job], self.now))
             self.outstanding -= 1
             self._load[worker] -= 1
@@ -89,6 +95,8 @@ class _Loop:
                 self._hand_out(next_worker)
 
     def _hand_out(self, worker: int) -> None:
+        if not 0 <= worker < self.n:
+            raise ValueError(f"{self._policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
         job = self.created
         self.created += 1
         self.outstanding += 1

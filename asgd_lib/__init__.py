@@ -7,9 +7,25 @@ Names are loaded when first used, so that importing a small part stays fast.
 from importlib import import_module
 
 _MODULES = (
-    "claims", "clusters", "data", "history", "methods", "parameters", "partition", "plots", "policies", "problems", "provenance",
-    "results", "rng", "rules", "theory", "trace",
-)  # fmt: skip
+    "claims",
+    "clusters",
+    "data",
+    "history",
+    "intervals",
+    "methods",
+    "parameters",
+    "partition",
+    "plots",
+    "policies",
+    "problems",
+    "provenance",
+    "results",
+    "rng",
+    "rules",
+    "theory",
+    "trace",
+    "verdicts",
+)
 _NAMES = {
     "METHODS": "methods",
     "Method": "methods",

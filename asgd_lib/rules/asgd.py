@@ -68,7 +68,7 @@ class RescaledState(NamedTuple):
 class Rescaled:
     """Give worker i a step in proportion to its compute time t_i: lr_i = lr t_i mean_j(1 / t_j); all then contribute equally a second.
 
-    The scale keeps the mean step of an arrival at `lr`. `times` are the known t_i (seconds); by default each is estimated by the mean time of
+    The scale keeps the mean step of an arrival at `lr`. `times` are the known t_i (seconds); by default each is estimated by the mean of
     the worker's own gradients so far, over the workers seen so far.
     Source: Rescaled ASGD (2026), step sizes in proportion to the compute times; normalisation and estimation are our reading.
     """

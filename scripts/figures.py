@@ -16,19 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from notebook_kernel import NOTEBOOKS, ROOT, chosen, cores, environment
-
-SECONDS = NOTEBOOKS / "seconds.json"
+from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, chosen, cores, environment
 
 
 @dataclass
 class Run:
-    """One notebook under way: its process, when it began (seconds, monotonic), and where its words go."""
+    """One notebook under way: its process, when it began (seconds, monotonic), and its stderr."""
 
     notebook: Path
     process: subprocess.Popen
     began: float
-    words: Path
+    log: Path
 
 
 def longest_first(notebooks: list[Path]) -> list[Path]:
@@ -53,14 +51,19 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
     command = [sys.executable, str(ROOT / "scripts" / "run_notebook.py"), str(notebook), str(results / notebook.name)]
     if preset == "full" and values(notebook).exists():
         command += ["--parameters", str(values(notebook))]
-    words = scratch / f"{notebook.stem}.txt"
-    # Jupyter's and IPython's folders are temporary: nobody's start-up files may change a result.
-    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch), "IPYTHONDIR": str(scratch / "ipython")}
-    with words.open("w") as out:
+    log = scratch / f"{notebook.stem}.log"
+    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch)}
+    with log.open("w") as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=env,
+            start_new_session=True,
         )
-    return Run(notebook, process, time.monotonic(), words)
+    return Run(notebook, process, time.monotonic(), log)
 
 
 def stop(runs: list[Run]) -> None:
@@ -102,7 +105,7 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                         say(finished, total, f"{run.notebook.stem} finished in {seconds:.1f} s")
                     else:
                         failed.append(run.notebook.stem)
-                        told = run.words.read_text().strip() or f"it ended with code {run.process.returncode}"
+                        told = run.process.stdout.read().strip() or last_lines(run)
                         say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told}")
         finally:
             stop(running)
@@ -110,6 +113,12 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                 for leftover in results.glob(f".{run.notebook.name}.*"):
                     leftover.unlink()
     return failed
+
+
+def last_lines(run: Run) -> str:
+    """What a process that died without a word left on its stderr."""
+    lines = run.log.read_text().strip().splitlines()[-5:]
+    return "\n".join([f"its process ended with code {run.process.returncode}.", *lines])
 
 
 def say(finished: int, total: int, event: str) -> None:
@@ -134,6 +143,8 @@ def main() -> int:
         for path in [path for path in notebooks if up_to_date(path, results / path.name)]:
             print(f"{path.stem} is up to date")
             notebooks.remove(path)
+        if not notebooks:
+            return 0
     began = time.monotonic()
     total = len(notebooks)
     try:

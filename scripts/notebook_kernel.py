@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
+SECONDS = NOTEBOOKS / "seconds.json"  # what each quick run took when it was accepted; only orders the next runs
 
 
 def cores() -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import papermill
 import yaml
+from file_kernels import AsyncFileKernelManager, start_again_once
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from asgd_lib.atomic import atomic_path
 
@@ -25,28 +25,23 @@ def parameters(notebook: Path, values: Path | None) -> dict:
     known = papermill.inspect_notebook(str(notebook)) if given else {}
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(
-            f"{values.name} sets {', '.join(unknown)}; the parameters of {notebook.name} are {', '.join(known)}."
-        )
+        raise ValueError(f"{values.name} sets {', '.join(unknown)}; the parameters of {notebook.name} are {', '.join(known)}.")
     return given
 
 
 def execute(notebook: Path, target: Path, values: Path | None) -> None:
-    """Run `notebook` in its own folder with the parameters in `values`, and write the result to `target` in one piece.
-
-    The kernel talks over files instead of ports, because two kernels that start at once may pick the same free port.
-    """
+    """Run `notebook` in its own folder with the parameters in `values`, and write `target` in one piece."""
     failed = target.with_suffix(".failed.ipynb")
     with atomic_path(target) as partial:
         try:
-            papermill.execute_notebook(
+            start_again_once(papermill.execute_notebook)(
                 notebook,
                 partial,
                 parameters(notebook, values),
                 kernel_name="python3",
                 cwd=notebook.parent,
                 progress_bar=False,
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                kernel_manager_class=AsyncFileKernelManager,
             )
         except PapermillExecutionError:
             with atomic_path(failed) as kept:

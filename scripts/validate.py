@@ -23,12 +23,12 @@ def main() -> int:
     jobs = min(cores(), len(notebooks))
     command = [
         *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"),
-        *("--nbval-sanitize-with", str(ROOT / "tests" / "sanitize.cfg"), "-p", "ipc_kernels"),
-        *("-n", str(jobs), "--dist", "loadfile", "--durations", "5"),
+        *("--nbval-sanitize-with", str(ROOT / "tests" / "sanitize.cfg"), "-p", "file_kernels"),
+        *("-n", str(jobs), "--dist", "loadfile", "--durations", "5", "--tb", "short"),
         *(str(path.relative_to(ROOT)) for path in notebooks),
     ]
     with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
-        env = environment(results) | {"JUPYTER_RUNTIME_DIR": scratch, "IPYTHONDIR": scratch}
+        env = environment(results) | {"JUPYTER_RUNTIME_DIR": scratch, "PYTHONPATH": str(ROOT / "scripts")}
         return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
 
 

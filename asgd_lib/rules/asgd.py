@@ -92,6 +92,6 @@ class Rescaled:
         if self.times is None:
             seconds = seconds[:i] + (seconds[i] + a.seconds,) + seconds[i + 1 :]
             count = count[:i] + (count[i] + 1,) + count[i + 1 :]
-        rates = [c / t for c, t in zip(count, seconds, strict=True) if t > 0]
-        weight = sum(rates) / len(rates) * seconds[i] / count[i] if rates and seconds[i] > 0 else 1.0
+        ratios = [seconds[i] * c / (t * count[i]) for c, t in zip(count, seconds, strict=True) if t > 0]  # t_i / t_j; exactly 1 for j = i
+        weight = sum(ratios) / len(ratios) if ratios and seconds[i] > 0 else 1.0
         return RescaledState(s.x - self.lr * weight * a.grad, s.k + 1, s.n, seconds, count)

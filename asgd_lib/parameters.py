@@ -25,7 +25,7 @@ class Kind(Protocol):
 
 
 def _one_number(name: str, value: Any, allowed: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)):  # lists, which the checks below take element by element
         raise ValueError(f"{name} must be {allowed}; got {value!r}.")
 
 

@@ -149,6 +149,7 @@ def test_a_claim_that_nothing_could_refute_is_refused(region):
         ({"wide": [2.0, 9.0, 1.0], "outside": [1.4, 1.4, 1.4]}, "partly", "outside"),  # a refutation before a doubt
         ({"a": [2.0, 2.0], "b": [2.0, math.nan]}, "partly", "b"),
         ({"a": [2.0], "b": [2.0, 2.0]}, "partly", "b"),
+        ({"a": [1.0, 1.0], "b": [2.0, math.nan], "c": [0.5, 0.5]}, "not reproduced", "b"),
         ({"a": [2.0], "b": [2.0]}, "not tested", "a"),
         ({5: 2.0, 25: 1.0}, "partly", "25"),
     ],

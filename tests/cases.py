@@ -1,0 +1,88 @@
+"""What the engine's tests share: every method with its variants, small clusters and problems, and a replay without machinery."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from asgd_lib import METHODS, clusters
+from asgd_lib.problems import Quadratic
+from asgd_lib.rules import Arrival, State
+
+VARIANTS = {
+    "asgd_delay_adaptive": [{"drop": True}],
+    "dude": [{"n_arrivals": 2}, {"warm_up": "broadcast"}, {"warm_up": "next"}, {"n_arrivals": 3, "warm_up": "broadcast"}],
+    "fedbuff": [{"buffer": 1}, {"buffer": 3}],
+    "mifa": [{"participation": 0.2}, {"participation": 1.0}],
+    "asgd_rescaled": [{"times": (1.0, 1.5, 2.0, 4.5)}],
+}
+CASES = {METHODS[name](0.1, **hyper).label: (name, hyper) for name in METHODS for hyper in [{}, *VARIANTS.get(name, [])]}
+
+every_method = pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
+every_name = pytest.mark.parametrize("name", list(METHODS))
+
+TIMES = (1.0, 1.5, 2.0, 4.5)  # s; four workers, and no two gradients of different workers end together too often
+FIXED = clusters.Fixed(TIMES)
+RANDOM = clusters.Exponential(TIMES)
+
+laws = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0, homogeneous: bool = False, seed: int = 0) -> Quadratic:
+    """A quadratic with eigenvalues between 0.5 and 1, and a start away from every minimiser."""
+    draw = torch.Generator().manual_seed(seed)
+    A = 0.5 + 0.5 * torch.rand(n, d, generator=draw, dtype=torch.float64)
+    b = torch.randn(n, d, generator=draw, dtype=torch.float64)
+    if homogeneous:
+        A, b = A[:1].repeat(n, 1), b[:1].repeat(n, 1)
+    if dense:
+        turn = torch.linalg.qr(torch.randn(d, d, generator=draw, dtype=torch.float64)).Q
+        A = turn @ torch.diag_embed(A) @ turn.mT
+        A = (A + A.mT) / 2
+    return Quadratic(A, b, sigma=sigma, x0=torch.randn(d, generator=draw, dtype=torch.float64))
+
+
+@st.composite
+def any_cluster(draw, least: int = 1, most: int = 6):
+    """A random cluster of `least` to `most` workers whose workers never leave; whole seconds make ties."""
+    n = draw(st.integers(least, most))
+    whole = st.integers(1, 3).map(float)
+    times = tuple(draw(st.lists(st.one_of(whole, st.floats(0.125, 8.0)), min_size=n, max_size=n)))
+    kind = draw(st.sampled_from(["Fixed", "Exponential", "LogNormal", "Pareto", "Uniform", "Switching"]))
+    if kind == "Uniform":
+        return clusters.Uniform(times, tuple(2 * t for t in times))
+    if kind == "Switching":
+        return clusters.Switching(times, tuple(3 * t for t in times), period=draw(st.floats(0.5, 20.0)))
+    return getattr(clusters, kind)(times)
+
+
+def tensors(value) -> list[Tensor]:
+    """All tensors inside nested tuples."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [t for part in value for t in tensors(part)] if isinstance(value, tuple) else []
+
+
+class Step(NamedTuple):
+    before: State
+    arrival: Arrival
+    after: State
+
+
+def by_hand(trace, method, problem, seed: int = 0) -> list[Step]:
+    """One run of `replay` without batches, caches or runs: every gradient alone, at the model that was read, x of shape (d,)."""
+    state = method.rule.init(problem.x0, trace.n)
+    states, steps = [state], []
+    for e, (job, worker, read) in enumerate(zip(trace.job, trace.worker, trace.read, strict=True)):
+        at = torch.tensor([int(worker)]), torch.tensor([int(job)]), torch.tensor([seed])
+        grad = problem.grad(states[read].x[None, None], *at)[0, 0]
+        arrival = Arrival(grad, int(worker), state.k - states[read].k, float(trace.end[e] - trace.start[e]))
+        steps.append(Step(state, arrival, method.rule.receive(state, arrival)))
+        state = steps[-1].after
+        states.append(state)
+    return steps

@@ -1,0 +1,234 @@
+"""The conformance suite: what every row of METHODS owes its users. A new row runs through all of it."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from cases import CASES, FIXED, RANDOM, by_hand, every_method, every_name, quadratic, tensors
+
+from asgd_lib import METHODS, clusters, replay, simulate
+from asgd_lib.policies import RandomAssignment, Rounds, ShuffledAssignment
+from asgd_lib.rules import Arrival, Counter, update_delays
+
+
+def make(name, hyper, lr=0.1):
+    return METHODS[name](lr, **hyper)
+
+
+def random_trace(method, arrivals=50):
+    return simulate(RANDOM, method, arrivals=arrivals, seed=3)
+
+
+@every_method
+def test_reaches_the_minimiser_of_homogeneous_data(name, hyper):
+    method, problem = make(name, hyper, lr=0.15), quadratic(homogeneous=True)
+    history = replay(simulate(FIXED, method, arrivals=1600), method, problem, every=1600)
+    # The slowest take one step for four arrivals: (1 - 0.15 * 0.5)^400 < 3e-14.
+    assert history["dist_sq"].iloc[0] > 1
+    assert history["dist_sq"].iloc[-1] < 1e-20
+
+
+# f_i = a_i/2 (x - b_i)^2 on fixed times: the mean gradient vanishes at 1/11; weighted by how often a worker answers (1/seconds) at -0.9489.
+A, B, SECONDS = np.array([1, 2, 1, 0.5, 1]), np.array([-2.0, -1, 0, 1, 4]), np.array([1, 1.5, 2, 5, 11])
+
+
+def balance(weights):
+    return float((weights * A * B).sum() / (weights * A).sum())
+
+
+RATE = 1 / SECONDS / (1 / SECONDS).sum()
+GLOBAL, FREQUENT = balance(np.ones(5)), balance(RATE)
+# name: where it must end, a step size, how near. Constant steps circle the limit at a distance of order lr; random assignment also shakes.
+LIMITS = {
+    "sgd_minibatch": (GLOBAL, 0.2, 1e-12),
+    "dude": (GLOBAL, 0.03, 1e-12),
+    "mifa": (GLOBAL, 0.1, 1e-12),
+    "asgd": (FREQUENT, 0.002, 0.01),
+    "fedbuff": (FREQUENT, 0.008, 0.01),
+    "asgd_delay_adaptive": (balance(RATE * np.minimum(1, 5 * RATE)), 0.004, 0.02),
+    "asgd_rescaled": (GLOBAL, 0.002, 0.02),
+    "asgd_shuffled": (GLOBAL, 0.002, 0.02),
+    "asgd_random": (GLOBAL, 0.002, 0.25),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_reaches_its_own_fixed_point_on_heterogeneous_data(name):
+    limit, lr, near = LIMITS[name]
+    problem = quadratic(5, 1).__class__(A[:, None], (A * B)[:, None])
+    method = METHODS[name](lr)
+    history = replay(simulate(clusters.Fixed(SECONDS), method, arrivals=4000, seed=1), method, problem, every=4000)
+    assert abs(history.attrs["x"].item() - limit) < near
+
+
+def test_the_two_fixed_points_are_far_apart():
+    assert (GLOBAL, FREQUENT) == pytest.approx((1 / 11, -0.9489), abs=1e-4)
+
+
+@every_method
+def test_a_trace_replays_to_the_same_bits(name, hyper):
+    method, problem = make(name, hyper), quadratic(sigma=1.0)
+    trace = random_trace(method)
+    first, again = (replay(trace, method, problem, seeds=(0, 5), every=17) for _ in range(2))
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    assert torch.equal(first.attrs["x"], again.attrs["x"])
+    assert simulate(RANDOM, make(name, hyper), arrivals=50, seed=3) == trace
+    assert simulate(RANDOM, make(name, hyper), arrivals=50, seed=4) != trace
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
+@every_method
+def test_batched_gradients_are_those_computed_one_by_one(name, hyper, dense):
+    method, problem = make(name, hyper), quadratic(d=7, dense=dense, sigma=1.0)
+    trace = random_trace(method)
+    whole = replay(trace, method, problem, seeds=(0, 1, 2), every=50)
+    for jobs in (1, 3):
+        one = replay(trace, method, problem, seeds=(0, 1, 2), every=50, jobs_per_call=jobs)
+        pd.testing.assert_frame_equal(whole, one, check_exact=True)
+        assert torch.equal(whole.attrs["x"], one.attrs["x"])
+
+
+@every_method
+def test_runs_together_are_the_runs_alone(name, hyper):
+    methods, seeds, problem = [make(name, hyper, lr) for lr in (0.02, 0.3)], (0, 7), quadratic(sigma=1.0, dense=True)
+    trace = random_trace(methods[0])
+    table = replay(trace, methods, problem, seeds=seeds, every=50)
+    run = 0
+    for method in methods:
+        for seed in seeds:
+            alone = replay(trace, method, problem, seeds=[seed], every=50)
+            rows = table[table["run"] == run].assign(run=0).reset_index(drop=True)
+            pd.testing.assert_frame_equal(rows, alone, check_exact=True)
+            assert torch.equal(table.attrs["x"][run], alone.attrs["x"][0])
+            hand = by_hand(trace, method, problem, seed)
+            assert torch.equal(hand[-1].after.x, alone.attrs["x"][0])
+            run += 1
+
+
+def test_different_methods_in_one_list_keep_their_order_and_their_bits():
+    methods = [METHODS[n](lr) for n, lr in [("asgd", 0.1), ("dude", 0.05), ("asgd", 0.2), ("fedbuff", 0.1), ("dude", 0.1)]]
+    trace, problem = random_trace(methods[0]), quadratic(sigma=0.5)
+    table = replay(trace, methods, problem, seeds=(0, 1), every=40)
+    assert table.groupby("run")[["method", "lr", "seed"]].first().values.tolist() == [[m.label, m.lr, s] for m in methods for s in (0, 1)]
+    for i, method in enumerate(methods):
+        alone = replay(trace, method, problem, seeds=(0, 1), every=40)
+        assert torch.equal(table.attrs["x"][2 * i : 2 * i + 2], alone.attrs["x"])
+
+
+@every_method
+def test_receive_changes_nothing_it_is_given_and_keeps_no_view_of_it(name, hyper):
+    method, problem = make(name, hyper), quadratic(sigma=1.0)
+    trace = random_trace(method, 40)
+    rule, state = method.rule, method.rule.init(problem.x0, 4)
+    for e in range(len(trace)):
+        block = torch.full((3, problem.d), 0.1 * e, dtype=torch.float64)
+        arrival = Arrival(block[1], int(trace.worker[e]), e % 11, 1.0)
+        inputs = tensors(state) + [block]
+        kept, versions = [t.clone() for t in inputs], [t._version for t in inputs]
+        after = rule.receive(state, arrival)
+        again = rule.receive(state, arrival)
+        assert [t._version for t in inputs] == versions
+        assert all(torch.equal(t, k) for t, k in zip(inputs, kept, strict=True))
+        assert all(torch.equal(t, k) for t, k in zip(tensors(after), tensors(again), strict=True))
+        assert (after is state) == (again is state)
+        assert all(t.untyped_storage().data_ptr() != block.untyped_storage().data_ptr() for t in tensors(after))
+        state = after
+    assert state.k > 0 and torch.equal(problem.x0, quadratic().x0)
+
+
+@every_method
+def test_every_shape_of_the_model_counts_alike(name, hyper):
+    method = make(name, hyper)
+    trace = random_trace(method, 60)
+    start = torch.randn(3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    models = [start, start[1], torch.empty(0), torch.empty(3, 0)]
+    states = [method.rule.init(x, 4) for x in models]
+    assert [s.k for s in states] == [0] * 4
+    for e in range(len(trace)):
+        grads = [torch.sin(e + x) for x in models]
+        states = [
+            method.rule.receive(s, Arrival(g, int(trace.worker[e]), e % 9, 0.5 + e % 3)) for s, g in zip(states, grads, strict=True)
+        ]
+        assert [s.x.shape for s in states] == [x.shape for x in models]
+        assert len({s.k for s in states}) == 1 and all(s.n == 4 for s in states)
+        assert torch.equal(states[0].x[1], states[1].x)
+
+
+@every_method
+def test_rule_state_and_method_survive_pickle_and_copy(name, hyper):
+    method, problem = make(name, hyper), quadratic()
+    assert pickle.loads(pickle.dumps(method)) == method == copy.deepcopy(method)
+    steps = by_hand(random_trace(method, 40), method, problem)
+    state = steps[20].before
+    for other in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+        assert type(other) is type(state)
+        for step in steps[20:]:
+            other = method.rule.receive(other, step.arrival)
+        assert torch.equal(other.x, steps[-1].after.x) and other.k == steps[-1].after.k
+
+
+@every_method
+def test_counters_need_no_coordinates(name, hyper):
+    method, problem = make(name, hyper), quadratic()
+    trace = random_trace(method)
+    history = replay(trace, method, problem, every=1)
+    counter, used = Counter(method.rule, 4), [0]
+    delays = []
+    for row in zip(trace.worker.tolist(), trace.read.tolist(), (trace.end - trace.start).tolist(), strict=True):
+        before = counter.state
+        delays.append(counter.receive(*row))
+        used.append(used[-1] + (counter.state is not before))
+    assert history["updates"].tolist() == counter.updates
+    assert history["used"].tolist() == used
+    assert update_delays(trace, method.rule).tolist() == delays == [step.arrival.delay for step in by_hand(trace, method, problem)]
+
+
+@pytest.mark.parametrize("label", [k for k, (_, hyper) in CASES.items() if hyper.get("n_arrivals", 1) == 1 and "times" not in hyper])
+def test_one_worker_has_no_delay(label):
+    method = make(*CASES[label])
+    trace = simulate(clusters.Exponential((2.0,)), method, arrivals=50)
+    assert trace.read.tolist() == list(range(50))
+    assert not update_delays(trace, method.rule).any()
+
+
+DRAWS = (RandomAssignment, ShuffledAssignment, Rounds)  # these policies draw worker numbers
+
+
+@pytest.mark.parametrize("label", [label for label, case in CASES.items() if not isinstance(make(*case).policy, DRAWS)])
+def test_the_names_of_the_workers_do_not_matter(label):
+    name, hyper = CASES[label]
+    order, problem = [2, 0, 3, 1], quadratic()  # worker i of the second cluster is worker order[i] of the first
+    times = np.array([1.0, 2**0.5, 3**0.5, 4.4])  # no ties: equal times are served in order of worker
+    swapped = hyper | ({"times": tuple(np.array(hyper["times"])[order])} if "times" in hyper else {})
+    first, second = make(name, hyper), make(name, swapped)
+    trace = simulate(clusters.Fixed(times), first, arrivals=100)
+    other = simulate(clusters.Fixed(times[order]), second, arrivals=100)
+    assert np.array_equal(np.array(order)[other.worker], trace.worker)
+    assert all(np.array_equal(getattr(other, c), getattr(trace, c)) for c in ("read", "start", "end"))
+    x = replay(trace, first, problem).attrs["x"]
+    y = replay(other, second, problem.__class__(problem.A[order], problem.b[order], x0=problem.x0)).attrs["x"]
+    # Only sums over workers may round differently.
+    torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf"), 0, -0.1, "0.1", None, [], True])
+@every_name
+def test_a_senseless_step_size_is_refused(name, lr):
+    with pytest.raises(ValueError, match=r"lr must be a finite number above 0; got .+\."):
+        METHODS[name](lr)
+
+
+@every_name
+def test_an_unknown_hyperparameter_is_refused(name):
+    with pytest.raises(TypeError, match=rf"{name} has no hyperparameter 'tempo'; it takes lr.*\."):
+        METHODS[name](lr=0.1, tempo=3)
+
+
+@every_name
+def test_a_row_says_what_it_is(name):
+    method = METHODS[name](lr=0.25)
+    assert (method.name, method.label, method.lr) == (name, name, 0.25)
+    assert method.source and type(method.rule).__doc__

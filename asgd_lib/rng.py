@@ -49,8 +49,8 @@ def bits(keys: Tensor, count: int) -> Tensor:
 
 
 def uniform(keys: Tensor, count: int) -> Tensor:
-    """`count` float64 draws in (0, 1) for each key (53 bits, never 0 nor 1)."""
-    return (((bits(keys, count) >> 11) & 0x1FFFFFFFFFFFFF).double() + 0.5) * 2.0**-53
+    """`count` float64 draws in (0, 1) for each key (52 bits and a half: exact, so never 0 nor 1)."""
+    return (((bits(keys, count) >> 12) & 0xFFFFFFFFFFFFF).double() + 0.5) * 2.0**-52
 
 
 def integers(keys: Tensor, count: int, size: Tensor | int) -> Tensor:

@@ -124,6 +124,28 @@ def samples(scores: pd.DataFrame, methods: Iterable[str] | None = None) -> dict[
     return {m: table.loc[table["method"] == m, "value"].to_numpy() for m in names}
 
 
+def stable_lr(history: pd.DataFrame, metric: str = "gap") -> tuple[float, float]:
+    """The neighbouring step sizes (stable, unstable) of a sweep without noise between which `metric` begins to grow.
+
+    Stable: in every run the mean of `metric` over the last quarter of the checkpoints is at most that over the second one, so that
+    oscillations average out. A diverged run is not stable. Sweep again between the two for more digits.
+    Raises ValueError where the smallest step size is unstable or all are stable: the border is not on the grid.
+    """
+    rows = _bare(history)
+    share = rows["arrivals"] / rows["arrivals"].max()
+    early = rows[(share >= 0.25) & (share < 0.5)].groupby("run")[metric].mean()
+    late = rows[share >= 0.75].groupby("run")[metric].mean()
+    runs = rows.groupby("run")[["lr", "status"]].first()
+    stable = (late.reindex(runs.index) <= early.reindex(runs.index)) & (runs["status"] != "diverged")
+    by_lr = stable.groupby(runs["lr"]).all()
+    first = int((~by_lr).to_numpy().argmax())
+    if by_lr.all():
+        raise ValueError(f"Every step size of the sweep, up to {by_lr.index[-1]:g}, is stable: try larger ones.")
+    if first == 0:
+        raise ValueError(f"The smallest step size of the sweep, {by_lr.index[0]:g}, is unstable: try smaller ones.")
+    return float(by_lr.index[first - 1]), float(by_lr.index[first])
+
+
 def _bare(table: pd.DataFrame) -> pd.DataFrame:
     """A copy without `attrs`, which pandas would copy again at every step."""
     bare = table.copy()

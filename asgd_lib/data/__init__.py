@@ -1,5 +1,5 @@
 """Data sets by name: `load("digits")`. Only the full Fashion-MNIST, where it is absent, touches the network."""
 
-from .catalogue import NAMES, load
+from asgd_lib.data.catalogue import NAMES, load
 
 __all__ = ["NAMES", "load"]

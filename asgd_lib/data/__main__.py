@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import bundled, fashion_mnist
+from asgd_lib.data import bundled, fashion_mnist
 
 
 def main() -> int:

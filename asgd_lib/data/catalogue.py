@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from .. import checks
-from . import bundled, fashion_mnist
+from asgd_lib import checks
+from asgd_lib.data import bundled, fashion_mnist
 
 NAMES = (*bundled.SETS, "fashion_mnist_small", "fashion_mnist")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import fetch
+from asgd_lib.data import fetch
 
 # sha256 of each file's *uncompressed* content: Debian's .gz and the authors' differ in their headers (name and date),
 # not in what they hold

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..atomic import atomic_path
+from asgd_lib.atomic import atomic_path
 
 TIMEOUT = 30.0  # seconds of silence after which a server counts as unreachable
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import checks
+from asgd_lib import checks
 
 
 def array(values: Any) -> np.ndarray:

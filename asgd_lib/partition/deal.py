@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
-from . import arguments
+from asgd_lib import checks
+from asgd_lib.partition import arguments
 
 Parts = list[np.ndarray]
 

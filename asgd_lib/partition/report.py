@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import arguments
+from asgd_lib.partition import arguments
 
 
 def counts(parts: Sequence[Any], labels: Any) -> np.ndarray:

@@ -52,7 +52,7 @@ fi
 echo "Environment in $venv ($("$python" --version)), log in $log"
 pip=("$venv/bin/python" -m pip --no-input install)
 step "virtual environment" "$python" -m venv "$venv"
-step "packages of requirements.lock" "${pip[@]}" --no-compile -r requirements.lock
+step "packages of requirements.lock" "${pip[@]}" --no-compile --no-deps -r requirements.lock
 step "torch" "${pip[@]}" --no-compile "$(sed -n 's/^ *"\(torch==[^"]*\)",*$/\1/p' pyproject.toml)"
 step "asgd_lib itself" "${pip[@]}" --no-deps --no-build-isolation --editable .
 step "check" "$venv/bin/python" -m pip check

@@ -26,14 +26,12 @@ def wanted(pyproject: Path) -> list[str]:
 def main() -> int:
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "-", "--universal", "--python-version", "3.11", "--quiet"),
-        *("--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "make lock"),
+        *("--no-annotate", "--custom-compile-command", "make lock"),
     ]
     listing = "\n".join(wanted(ROOT / "pyproject.toml"))
     done = subprocess.run(command + sys.argv[1:], input=listing, text=True, stdout=subprocess.PIPE, check=False)
     if done.returncode:
-        print(
-            "requirements.lock is unchanged: uv could not resolve (is it installed? `pip install uv`).", file=sys.stderr
-        )
+        print("requirements.lock is unchanged: uv could not resolve (is it installed? `pip install uv`).", file=sys.stderr)
         return done.returncode
     temporary = ROOT / ".requirements.lock.new"
     temporary.write_text(done.stdout)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
 import verdicts
 import yaml
+
+import asgd_lib
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -120,6 +123,11 @@ def test_readme_table_needs_its_two_markers():
     for broken in ("", text.replace(verdicts.END, ""), text + text, f"{verdicts.END}{verdicts.BEGIN}"):
         with pytest.raises(ValueError, match="README.md must have"):
             verdicts.with_table(broken, "new\n")
+
+
+def test_version_is_the_same_everywhere():
+    versions = [yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"], asgd_lib.__version__]
+    assert {tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]} == set(versions)
 
 
 def test_verdicts_and_parameter_files_belong_to_notebooks():

@@ -91,6 +91,22 @@ def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock
     return table
 
 
+def running_mean(history: pd.DataFrame, metric: str = "grad_norm_sq", *, clock: str = "updates") -> pd.DataFrame:
+    """The history with one more column, `mean_<metric>`: its average since the start over the steps of `clock`, trapezoids between checkpoints.
+
+    Convergence theorems bound the average (1/T) sum_{t<T} E|grad F(x_t)|^2, T = `updates`, and not the last value. Where the clock has not
+    moved yet (no update), the average is the metric itself.
+    """
+    table = _bare(history)
+    runs = table.groupby("run")
+    step = runs[clock].diff().fillna(0.0)
+    between = (0.5 * (table[metric] + runs[metric].shift())).fillna(0.0)
+    area = (between * step).groupby(table["run"]).cumsum()
+    passed = table[clock] - runs[clock].transform("first")
+    table[f"mean_{metric}"] = np.where(passed > 0, area / passed.where(passed > 0, 1.0), table[metric])
+    return table
+
+
 def best_lr(scores: pd.DataFrame, *, largest: bool = False) -> pd.DataFrame:
     """One row a method, `method, lr, value, edge`: the step size with the best mean score over seeds.
 

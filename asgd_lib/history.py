@@ -92,7 +92,7 @@ def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock
 
 
 def running_mean(history: pd.DataFrame, metric: str = "grad_norm_sq", *, clock: str = "updates") -> pd.DataFrame:
-    """The history with one more column, `mean_<metric>`: its average since the start over the steps of `clock`, trapezoids between checkpoints.
+    """The history with a column `mean_<metric>`: its average since the start over the steps of `clock`, by trapezoids between checkpoints.
 
     Convergence theorems bound the average (1/T) sum_{t<T} E|grad F(x_t)|^2, T = `updates`, and not the last value. Where the clock has not
     moved yet (no update), the average is the metric itself.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +28,7 @@ class Trace:
 
     Shapes: all columns `(E,)`. Units: `start` (the worker begins to compute) and `end` (the gradient reaches the server) in seconds.
     `lost` holds the jobs that never arrived, a structured array with the same fields: cancelled or dropped ones with the time of their loss
-    as `end`, those still in flight at the end of the trace with `end = inf`.
+    as `end`, those still in flight at the end of the trace with `end = inf` (`start = nan` where they only queued).
 
     Raises ValueError, with a sentence, where a column breaks one of these rules.
     """
@@ -90,27 +88,19 @@ class Trace:
         if not path.exists():
             raise FileNotFoundError(f"There is no trace file at {path}; save one with trace.save(path).")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"][()]))
-                columns = {c: file[c] for c in COLUMNS}
-                lost = file["lost"]
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                header = json.loads(str(arrays["header"][()]))
+                columns = {c: arrays[c] for c in COLUMNS}
+                lost = arrays["lost"]
             n, schema, meta = int(header["n"]), header["schema"], dict(header["meta"])
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            zipfile.BadZipFile,
-            json.JSONDecodeError,
-            RuntimeError,
-            NotImplementedError,
-            zlib.error,
-        ) as error:
+        except Exception as error:  # numpy, zipfile, zlib and json each fail on damaged bytes in ways of their own
             raise ValueError(f"{path} is not a whole trace file ({type(error).__name__}); save it again or restore a copy.") from error
         if schema != SCHEMA:
             raise ValueError(f"{path} is a trace of schema {schema!r}; this version reads schema {SCHEMA!r}. Simulate or convert it again.")
-        return cls(n=n, **columns, lost=lost, meta=meta)
+        try:
+            return cls(n=n, **columns, lost=lost, meta=meta)
+        except ValueError as error:
+            raise ValueError(f"{path} was changed after it was saved; save it again or restore a copy. {error}") from error
 
 
 def _frozen(name: str, values, dtype: type | None) -> NDArray:
@@ -135,7 +125,8 @@ def _validate(trace: Trace) -> None:
         if bad.any():
             raise ValueError(f"Not a valid trace: {sentence.format(row=int(np.flatnonzero(bad)[0]))}")
 
-    refuse(not (isinstance(trace.n, (int, np.integer)) and trace.n >= 1), f"it needs at least one worker; got n = {trace.n!r}.")
+    whole = isinstance(trace.n, (int, np.integer)) and not isinstance(trace.n, bool)
+    refuse(not (whole and trace.n >= 1), f"it needs at least one worker; got n = {trace.n!r}.")
     for name in COLUMNS:
         shape = getattr(trace, name).shape
         refuse(shape != (arrivals,), f"column `{name}` has shape {shape}; all columns must have shape ({arrivals},).")
@@ -146,6 +137,12 @@ def _validate(trace: Trace) -> None:
     times = np.isfinite(trace.start) & np.isfinite(trace.end) & (trace.start >= 0) & (trace.end >= trace.start)
     refuse(~times, "row {row} does not satisfy 0 <= start <= end < inf (seconds).")
     refuse(np.diff(trace.end, prepend=-np.inf) < 0, "row {row} arrives before the row above it; `end` must not decrease.")
+    lost = trace.lost
+    refuse((lost["worker"] < 0) | (lost["worker"] >= trace.n), f"row {{row}} of `lost` names a worker outside 0..{trace.n - 1}.")
+    late = (lost["read"] < 0) | (lost["read"] > arrivals)
+    refuse(late, "in row {row} of `lost` `read` is negative or later than the last arrival.")
+    times = ~(lost["start"] < 0) & ~(lost["end"] < lost["start"]) & ~np.isnan(lost["end"])  # start is NaN where a job never began
+    refuse(~times, "row {row} of `lost` ends before it starts, or at no time (seconds; inf: still in flight).")
     jobs = np.concatenate([trace.job, trace.lost["job"]])
     refuse(jobs < 0, "job numbers must not be negative.")
     refuse(len(np.unique(jobs)) != len(jobs), "two rows carry the same job number.")

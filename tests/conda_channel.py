@@ -23,9 +23,10 @@ def python_files() -> dict[str, Path]:
     files = {}
     for path in sorted(stdlib.rglob("*")):
         inside = path.relative_to(stdlib)
-        if path.is_file() and not LEFT_OUT & set(inside.parts) and not inside.parts[0].startswith("config-"):
+        unneeded = inside.parts[0].startswith("config-") or inside.name.startswith(("_test", "_xxtest"))
+        if path.is_file() and not unneeded and not LEFT_OUT & set(inside.parts):
             files[f"{library}/{inside}"] = path
-    for shared in Path(sys.base_prefix, "lib").glob("libpython3*.so*"):
+    for shared in Path(sys.base_prefix, "lib").glob("libpython3*.so.*"):
         files[f"lib/{shared.name}"] = shared
     return files | {"bin/python": Path(sys.executable).resolve()}
 

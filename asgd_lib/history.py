@@ -140,6 +140,21 @@ def samples(scores: pd.DataFrame, methods: Iterable[str] | None = None) -> dict[
     return {m: table.loc[table["method"] == m, "value"].to_numpy() for m in names}
 
 
+def tuned_time_to(
+    histories: Mapping[str, pd.DataFrame], target: float, metric: str = "loss", *, clock: str = "time", rising: bool = False
+) -> tuple[dict[str, np.ndarray], pd.DataFrame, list[str]]:
+    """What each of several histories, swept over step sizes, needs to reach one target when each has its own best step size.
+
+    Returns label -> clock at the target (S,), seed by seed; the histories at those step sizes, with the labels in the column `method`; and
+    the labels that are not tuned, because the best lies at the end of its grid or no step size reached the target with every seed.
+    """
+    runs = concat([history.assign(method=label) for label, history in histories.items()])
+    scores = time_to(runs, target, metric, clock=clock, rising=rising)
+    best = best_lr(scores)
+    untuned = best["method"][best["edge"] | np.isinf(best["value"])].tolist()
+    return samples(at_best_lr(scores, best), histories), at_best_lr(runs, best), untuned
+
+
 def stable_lr(history: pd.DataFrame, metric: str = "gap") -> tuple[float, float]:
     """The neighbouring step sizes (stable, unstable) of a sweep without noise between which `metric` begins to grow.
 

@@ -100,7 +100,7 @@ class Pareto(_Random):
 
     def __post_init__(self):
         object.__setattr__(self, "least", per_worker("least", self.least))
-        object.__setattr__(self, "shape", per_worker("shape", self.shape)[0])
+        object.__setattr__(self, "shape", per_worker("shape", self.shape, 1)[0])
 
     @property
     def n(self) -> int:

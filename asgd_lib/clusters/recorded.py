@@ -46,9 +46,12 @@ def _frame(source: Trace | str | os.PathLike) -> tuple[pd.DataFrame, int]:
     if not isinstance(source, Trace) and Path(source).suffix == ".csv":
         if not Path(source).exists():
             raise FileNotFoundError(f"There is no recording at {source}.")
-        frame = pd.read_csv(source)
-        if "seconds" not in frame and {"start", "end"} <= set(frame):
-            frame["seconds"] = frame["end"] - frame["start"]
+        try:
+            frame = pd.read_csv(source)
+            if "seconds" not in frame and {"start", "end"} <= set(frame):
+                frame["seconds"] = frame["end"] - frame["start"]
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{source} is no CSV table of times ({str(error).strip()}).") from error
         if not {"worker", "seconds"} <= set(frame):
             raise ValueError(f"{source} needs columns worker and seconds, or worker, start and end; it has {', '.join(map(str, frame))}.")
         workers = frame["worker"].to_numpy()

@@ -20,7 +20,7 @@ from asgd_lib.theory.delays import (
     mean_delay,
     mean_delay_by_worker,
 )
-from asgd_lib.theory.fixed_points import adaptive_weights, fixed_point, uniform_weights
+from asgd_lib.theory.fixed_points import adaptive_weights, fixed_point, measured_adaptive_weights, uniform_weights
 from asgd_lib.theory.noise import average_grad_norm_sq, noise_floor
 from asgd_lib.theory.rates import (
     dude_cautious_step,
@@ -73,6 +73,7 @@ __all__ = [
     "lower_bound_time_homogeneous",
     "mean_delay",
     "mean_delay_by_worker",
+    "measured_adaptive_weights",
     "minimax_gradients",
     "noise_floor",
     "rate_convex",

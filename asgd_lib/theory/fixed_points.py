@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asgd_lib.checks import count, finite, non_negative, positive
+from asgd_lib.checks import count, finite, inside, non_negative, positive
 from asgd_lib.theory.delays import arrival_shares
 
 
@@ -17,15 +17,31 @@ def uniform_weights(n: int) -> NDArray[np.float64]:
 
 
 def adaptive_weights(seconds: ArrayLike) -> NDArray[np.float64]:
-    """(n,) weight of each worker in delay-adaptive ASGD, p_i min(1, n p_i), for the step lr min(1, n / tau): frequent
-    workers count twice over.
+    """(n,) weight of each worker in delay-adaptive ASGD, p_i min(1, n p_i), for the step lr min(1, n / tau): the slow
+    lose twice, arriving rarely and late.
 
     `seconds` (n,) s; p_i are the `arrival_shares`. Not normalised; `fixed_point` needs no normalisation.
     Source: derived, tau = delay + 1 taken at its mean 1/p_i. That is exact where a worker's tau is constant or never
-    above n, else an approximation: the mean of min(1, n / tau) differs from min(1, n / mean tau).
+    above n, else an approximation, as the mean of min(1, n / tau) differs from min(1, n / mean tau);
+    `measured_adaptive_weights` is exact on a given trace.
     """
     p = arrival_shares(seconds)
     return p * np.minimum(1.0, len(p) * p)
+
+
+def measured_adaptive_weights(worker: ArrayLike, delays: ArrayLike, n: int) -> NDArray[np.float64]:
+    """(n,) weight of each worker in delay-adaptive ASGD along a trace: the sum of its arrivals' min(1, n / tau) / E.
+
+    `worker` (E,) and `delays` (E,) of the arrivals, fresh = 0 (tau = delay + 1): `trace.worker` and `trace.delays`.
+    Source: derived from the step lr min(1, n / tau). Raises ValueError where shapes do not fit.
+    """
+    worker, delays = np.asarray(worker), np.asarray(delays)
+    if worker.ndim != 1 or worker.shape != delays.shape or not len(worker):
+        shapes = f"{worker.shape} and {delays.shape}"
+        raise ValueError(f"worker and delays must be vectors of one length, and not empty; got {shapes}.")
+    non_negative("delays", delays)
+    inside("worker", worker, 0, count("n", n) - 1)
+    return np.bincount(worker, np.minimum(1.0, n / (delays + 1.0)), minlength=n) / len(worker)
 
 
 def fixed_point(A: ArrayLike, b: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
@@ -40,7 +56,8 @@ def fixed_point(A: ArrayLike, b: ArrayLike, weights: ArrayLike) -> NDArray[np.fl
     """
     A, b, w = (np.asarray(v, dtype=float) for v in (A, b, weights))
     if b.ndim != 2 or A.shape not in (b.shape, (*b.shape, *b.shape[1:])) or w.shape != b.shape[:1]:
-        raise ValueError(f"fixed_point needs b (n, d), A (n, d) or (n, d, d) and weights (n,); got {b.shape}, {A.shape} and {w.shape}.")
+        shapes = f"{b.shape}, {A.shape} and {w.shape}"
+        raise ValueError(f"fixed_point needs b (n, d), A (n, d) or (n, d, d) and weights (n,); got {shapes}.")
     non_negative("weights", w)
     positive("the sum of weights", w.sum())
     finite("A", A.ravel())

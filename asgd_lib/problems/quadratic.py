@@ -17,7 +17,7 @@ class Quadratic:
     """f_i(x) = 1/2 x' A_i x - b_i' x with stochastic gradients A_i x - b_i + N(0, sigma^2/d I), in float64.
 
     `A`: `(n, d)` diagonals, or `(n, d, d)` symmetric matrices; `b`: `(n, d)`; `sigma^2` is the expected squared norm of the noise; `x0`:
-    `(d,)`, zeros by default. Exact attributes: `L` (largest eigenvalue of any A_i), `mu` (smallest eigenvalue of their mean),
+    `(d,)`, zeros by default. Exact attributes: `L` (largest |eigenvalue| of any A_i), `mu` (smallest eigenvalue of their mean),
     `minimiser` `(d,)`, `minimum` (the value there) and `zeta_sq`, the mean squared distance of the workers' gradients from their mean, at
     the minimiser.
 
@@ -42,7 +42,7 @@ class Quadratic:
         if not self.diagonal and not torch.allclose(self.A, self.A.mT):
             raise ValueError("Every A_i must be symmetric; pass (A + A') / 2.")
         self.mu = float(self._eigenvalues(self.A.mean(0)).min())
-        self.L = float(self._eigenvalues(self.A).max())
+        self.L = float(self._eigenvalues(self.A).abs().max())
         if self.mu <= 0:
             raise ValueError(f"The mean of the A_i must be positive definite; its smallest eigenvalue is {self.mu:g}.")
         self.gradient_bytes = 8 * self.d * (1 if self.diagonal else self.d + 1)

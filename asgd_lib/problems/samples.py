@@ -23,7 +23,9 @@ class Samples:
     worker; `batch`: samples a stochastic gradient, drawn uniformly with replacement from the worker's own; `test`: an `(X, y)` on which
     accuracy is measured (default: the training samples).
 
-    Raises ValueError for shapes that do not fit, values that are not finite, empty or out-of-range parts.
+    Labels of any integer type are taken as int64, and real targets in the dtype of `X`.
+
+    Raises ValueError for shapes that do not fit, values that are not finite, parts that are empty, out of range or not index vectors.
     """
 
     x0: Tensor
@@ -32,25 +34,25 @@ class Samples:
     def __init__(
         self, X: Tensor, y: Tensor, parts: Sequence[Any], batch: int = 32, l2: float = 0.0, test: tuple[Tensor, Tensor] | None = None
     ):
-        self.X = torch.as_tensor(X)
-        self.y = torch.as_tensor(y, device=self.X.device)
-        if not self.X.is_floating_point() or self.X.ndim < 2 or len(self.X) != len(self.y) or self.y.ndim != 1:
-            raise ValueError(
-                f"X must be a floating-point tensor (N, features) and y a tensor (N,); got {tuple(self.X.shape)} of {self.X.dtype} "
-                f"and {tuple(self.y.shape)}."
-            )
-        finite("X", float(self.X.sum()))
+        self.X, self.y = _pair("X", X, "y", y, None)
         self.batch = count("batch", batch)
         non_negative("l2", l2)
         self.l2, self.n = float(l2), len(parts)
         self._own(parts)
-        self.test = None if test is None else tuple(torch.as_tensor(t, device=self.X.device) for t in test)
+        self.test = None
+        if test is not None:
+            if len(test) != 2:
+                raise ValueError(f"test must be a pair (X, y); got {len(test)} items.")
+            self.test = _pair("the test X", test[0], "the test y", test[1], self.X)
 
     def _own(self, parts: Sequence[Any]) -> None:
         sizes = [len(p) for p in parts]
         if not sizes or min(sizes) == 0:
             raise ValueError("Every worker needs at least one sample: give each a non-empty index array, as asgd_lib.partition does.")
-        self._indices = torch.cat([torch.as_tensor(p, dtype=torch.int64) for p in parts]).to(self.X.device)
+        indices = [torch.as_tensor(p) for p in parts]
+        if any(p.ndim != 1 or p.dtype == torch.bool or p.is_floating_point() for p in indices):
+            raise ValueError("Every part must be a vector of whole sample indices; for a mask pass np.flatnonzero(mask).")
+        self._indices = torch.cat([p.long() for p in indices]).to(self.X.device)
         if int(self._indices.min()) < 0 or int(self._indices.max()) >= len(self.X):
             raise ValueError(f"A part names a sample outside 0..{len(self.X) - 1}.")
         self._size = torch.tensor(sizes, device=self.X.device)
@@ -115,8 +117,26 @@ class Samples:
         return values
 
 
+def _pair(x_name: str, X: Any, y_name: str, y: Any, like: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Samples and targets as checked tensors, with the dtype, device and sample shape of `like` where there is one."""
+    X = torch.as_tensor(X)
+    if not X.is_floating_point() or X.ndim < 2 or not len(X):
+        raise ValueError(f"{x_name} must be a floating-point tensor (N, features), not empty; got {tuple(X.shape)} of {X.dtype}.")
+    if like is not None:
+        if X.shape[1:] != like.shape[1:]:
+            raise ValueError(f"{x_name} must have samples of shape {tuple(like.shape[1:])}, as X has; got {tuple(X.shape[1:])}.")
+        X = X.to(like)
+    y = torch.as_tensor(y, device=X.device)
+    if y.shape != X.shape[:1]:
+        raise ValueError(f"{y_name} must have shape ({len(X)},), one target a sample; got {tuple(y.shape)}.")
+    finite(x_name, float(X.sum()))
+    if y.is_floating_point():
+        finite(y_name, float(y.sum()))
+    return X, y.to(X.dtype) if y.is_floating_point() else y.long()
+
+
 def classes_of(y: Tensor) -> int:
     """Number of classes of labels 0..C-1; ValueError where `y` holds anything else."""
-    if y.is_floating_point() or y.is_complex() or int(y.min()) < 0:
-        raise ValueError("Class labels must be whole numbers 0..C-1.")
+    if not y.numel() or y.is_floating_point() or y.is_complex() or int(y.min()) < 0:
+        raise ValueError("Class labels must be whole numbers 0..C-1, and at least one.")
     return int(y.max()) + 1

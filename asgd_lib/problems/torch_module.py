@@ -18,8 +18,10 @@ class TorchModule(Samples):
     `loss(output, target)` must return one value a sample, as `nn.CrossEntropyLoss(reduction="none")` does. `X` may have any shape
     `(N, ...)`. Gradients loop over models, which for convolutions is faster than batching them.
 
-    Raises ValueError for a module with buffers, such as batch normalisation: what a worker's statistics should be on a server is undefined
-    (use GroupNorm).
+    The module runs in evaluation mode, so that dropout is off: a job's gradient must depend on its model, seed and job alone.
+
+    Raises ValueError for a module without parameters, or with buffers, such as batch normalisation: what a worker's statistics should be on
+    a server is undefined (use GroupNorm).
     """
 
     def __init__(self, module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], X, y, parts, batch=32, l2=0.0, *, test=None):
@@ -27,9 +29,11 @@ class TorchModule(Samples):
         self.classifies = not self.y.is_floating_point()
         if any(True for _ in module.buffers()):
             raise ValueError("The module has buffers (batch normalisation?), which no rule averages; use GroupNorm or LayerNorm.")
-        self.module = copy.deepcopy(module).to(self.X)
+        self.module = copy.deepcopy(module).to(self.X).eval()
         self.loss = loss
         parameters = dict(self.module.named_parameters())
+        if not parameters:
+            raise ValueError("The module has no parameters to train; pass a network such as nn.Linear(features, classes).")
         self._names, self._shapes = list(parameters), [p.shape for p in parameters.values()]
         self.x0 = torch.cat([p.detach().flatten() for p in parameters.values()])
 

@@ -1,10 +1,13 @@
 """Each rule against its formula, written out again in plain Python."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 
-from asgd_lib.rules import MIFA, SGD, Arrival, Buffered, Counter, DelayAdaptive, DuDe, Rescaled
+from asgd_lib import METHODS, Row, clusters, policies, simulate
+from asgd_lib.rules import MIFA, SGD, Arrival, Buffered, Counter, DelayAdaptive, DuDe, Rescaled, State
 
 LR, X0 = 0.1, 3.0
 
@@ -130,3 +133,25 @@ def test_the_counter_measures_delays_in_updates():
     # Updates after e arrivals: 0 0 1 1 2.
     assert [counter.receive(0, read, 1.0) for read in (0, 0, 0, 2, 1)] == [0, 0, 1, 0, 2]
     assert counter.updates == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_new_method_is_one_class_and_one_row(monkeypatch):
+    @dataclass(frozen=True)
+    class Halved:
+        lr: float
+
+        def init(self, x0, n):
+            return State(x0, 0, n)
+
+        def receive(self, s, a):
+            return State(s.x - self.lr / 2 * a.grad, s.k + 1, s.n)
+
+    assert "halved" not in METHODS
+    monkeypatch.setitem(METHODS, "halved", Row(policies.Greedy(), Halved, "ours"))
+    method = METHODS["halved"](lr=0.2)
+    assert (method.name, method.label, method.source) == ("halved", "halved", "ours")
+    assert simulate(clusters.equal(2), method, arrivals=30) == simulate(clusters.equal(2), METHODS["asgd"](0.1), arrivals=30)
+    with pytest.raises(TypeError, match="halved has no hyperparameter 'beta'; it takes lr."):
+        METHODS["halved"](lr=0.2, beta=1)
+    with pytest.raises(KeyError, match="There is no method 'adam'; the table has sgd_minibatch, asgd,"):
+        METHODS["adam"]

@@ -140,6 +140,12 @@ def samples(scores: pd.DataFrame, methods: Iterable[str] | None = None) -> dict[
     return {m: table.loc[table["method"] == m, "value"].to_numpy() for m in names}
 
 
+def tuned_final(history: pd.DataFrame, metric: str = "loss") -> np.ndarray:
+    """(S,) the last `metric` of each seed at the step size whose mean is lowest, for a history of one method."""
+    scores = final(history, metric)
+    return at_best_lr(scores, best_lr(scores)).sort_values("seed")["value"].to_numpy()
+
+
 def tuned_time_to(
     histories: Mapping[str, pd.DataFrame], target: float, metric: str = "loss", *, clock: str = "time", rising: bool = False
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame, list[str]]:

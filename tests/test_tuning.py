@@ -10,18 +10,18 @@ from asgd_lib.critical import critical_lr
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_critical_lr_is_the_closed_form_of_asgd(n):
-    found = critical_lr(clusters.equal(n), METHODS["asgd"], 0.3 / n, 6 / n, arrivals=300 * n)
+    found = critical_lr(clusters.equal(n), METHODS["asgd"])
     assert found == pytest.approx(theory.critical_step_asgd(n), rel=0.005)
 
 
 def test_critical_lr_of_minibatch_sgd_is_two():
-    assert critical_lr(clusters.equal(3), METHODS["sgd_minibatch"], 0.3, 6.0, arrivals=600) == pytest.approx(2.0, rel=0.005)
+    assert critical_lr(clusters.equal(3), METHODS["sgd_minibatch"]) == pytest.approx(2.0, rel=0.005)
 
 
 @pytest.mark.parametrize("low, high, word", [(0.01, 0.1, "larger"), (1.9, 2.5, "smaller")])
 def test_a_grid_without_the_border_is_refused(low, high, word):
     with pytest.raises(ValueError, match=f"try {word} ones"):
-        critical_lr(clusters.equal(3), METHODS["asgd"], low, high, arrivals=300)
+        critical_lr(clusters.equal(3), METHODS["asgd"], low=low, high=high, arrivals=300)
 
 
 def made_up(reached):
@@ -46,3 +46,7 @@ def test_tuned_time_to_charges_each_its_best_step():
     assert set(curves.loc[curves["method"] == "tuned", "lr"]) == {0.2}
     assert history.tuned_time_to({"tuned": tuned}, 0.5)[0]["tuned"].tolist() == [40, 60]
     assert np.isinf(costs["lost"]).any()
+
+
+def test_tuned_final_is_what_the_best_step_ends_with():
+    assert history.tuned_final(made_up({0.1: (None, 10), 0.2: (20, 30), 0.4: (None, None)})).tolist() == [0, 0]

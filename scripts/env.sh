@@ -29,7 +29,7 @@ step() { # step "what it does" command...: one line, and the log if it fails
   printf '  %s ... ' "$what"
   if ! "$@" >>"$log" 2>&1; then
     printf 'failed\n'
-    grep -v 'is ignored: it is either a non-existing path' "$log" | tail -n 30 >&2 || true
+    grep -v 'is ignored: it is ' "$log" | tail -n 30 >&2 || true
     echo "make env stopped at: $what. The lines above are the end of $log; mend the cause and run make env again." >&2
     exit 1
   fi
@@ -41,6 +41,7 @@ if command -v flock >/dev/null 2>&1; then
   exec 9>.venv/.lock
   flock 9 # a second make in the same clone waits for the first
 fi
+trap 'echo; echo "Stopped; the next make env begins anew." >&2; exit 130' INT TERM
 if fresh; then exit 0; fi
 
 python=$(find_python)

@@ -47,6 +47,26 @@ def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0
     return Quadratic(A, b, sigma=sigma, x0=torch.randn(d, generator=draw, dtype=torch.float64))
 
 
+class Slope:
+    """f(x) = |x| in one dimension with the gradient -1 that drives x upwards by lr a step; keeps a record of its calls."""
+
+    gradient_bytes = 8
+
+    def __init__(self, n=4, x0=0.0, dtype=torch.float64):
+        self.n, self.x0, self.calls = n, torch.tensor([x0], dtype=dtype), []
+
+    def grad(self, x, worker, job, seed):
+        assert x.shape == (len(worker), len(seed), 1) and job.shape == worker.shape
+        self.calls.append(job.tolist())
+        return -torch.ones_like(x)
+
+    def full_grad(self, x, worker=None):
+        return -torch.ones_like(x)
+
+    def metrics(self, x):
+        return {"loss": x.abs().sum(-1), "grad_norm_sq": torch.ones(len(x))}
+
+
 @st.composite
 def any_cluster(draw, most: int = 6, phases: bool = True):
     """A random cluster of up to `most` workers that never leave; whole seconds make ties."""

@@ -91,7 +91,7 @@ class LogisticRegression(_Linear):
         super().__init__(X, labels.long(), parts, batch, l2, intercept=intercept, test=test)
 
     def _residual(self, z, y):
-        return torch.sigmoid(z) - y.unsqueeze(-1).to(z.dtype)
+        return 1 / (1 + torch.exp(-z)) - y.unsqueeze(-1).to(z.dtype)  # torch.sigmoid's last bit depends on the batch
 
     def _loss(self, z, y):
         return F.softplus(z.squeeze(-1)) - y * z.squeeze(-1)

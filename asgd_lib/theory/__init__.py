@@ -20,6 +20,7 @@ from asgd_lib.theory.delays import (
     mean_delay,
     mean_delay_by_worker,
 )
+from asgd_lib.theory.dude import dude_delays, dude_noise_factor, dude_noise_time, dude_straggler_cycles
 from asgd_lib.theory.fixed_points import adaptive_weights, fixed_point, measured_adaptive_weights, uniform_weights
 from asgd_lib.theory.noise import average_grad_norm_sq, noise_floor
 from asgd_lib.theory.rates import (
@@ -63,9 +64,13 @@ __all__ = [
     "delay_weights_asgd",
     "delay_weights_dude",
     "dude_cautious_step",
+    "dude_delays",
     "dude_iterations",
     "dude_least_arrivals",
+    "dude_noise_factor",
+    "dude_noise_time",
     "dude_step",
+    "dude_straggler_cycles",
     "dude_tau_max",
     "fixed_point",
     "linear_recursion_radius",

@@ -79,10 +79,10 @@ def test_a_small_cnn_leaves_the_global_generator_as_it_was():
 
 
 def test_a_small_cnn_learns():
-    problem = SmallCNN(X.float(), LABELS, PARTS, 8)
-    runs = replay(TRACE, METHODS["asgd"](lr=0.05), problem, seeds=(0, 1), every=120)
-    assert (runs.groupby("run")["loss"].last() < 0.9 * runs.groupby("run")["loss"].first()).all()
-    assert runs["accuracy"].between(0, 1).all()
+    images = 0.3 * X + 0.5 * LABELS[:, None]  # the class is the brightness
+    problem = SmallCNN(images.float(), LABELS, PARTS, 8)
+    runs = replay(TRACE, METHODS["asgd"](lr=0.1), problem, seeds=(0, 1), every=120).groupby("run")
+    assert (runs["loss"].last() < 0.5 * runs["loss"].first()).all() and (runs["accuracy"].last() > 0.8).all()
 
 
 @pytest.mark.parametrize("kind", ["Softmax", "MLP", "LogisticRegression", "SmallCNN"])
@@ -93,7 +93,7 @@ def test_runs_in_one_batch_are_the_runs_alone(kind, dtype, tolerance):
     methods = [METHODS["asgd"](lr=lr) for lr in (0.02, 0.1)]
     together = replay(TRACE, methods, problem, seeds=(0, 1), every=120).attrs["x"]
     alone = [replay(TRACE, m, problem, seeds=(s,), every=120, jobs_per_call=1).attrs["x"][0] for m in methods for s in (0, 1)]
-    # Measured: equal to the bit here. Sums inside a matrix product may be ordered by its size, so rounding is allowed and no more.
+    # Measured: equal to the bit, but for 3e-16 in MLP's float64. Sums inside a matrix product may be ordered by its size, so rounding is allowed and no more.
     for one, row in zip(alone, together, strict=True):
         assert (one - row).norm() <= tolerance * row.norm()
     assert len({tuple(row.tolist()) for row in together}) == 4

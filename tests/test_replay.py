@@ -201,3 +201,15 @@ def test_nothing_outside_is_touched():
     assert all(torch.equal(a, b) for a, b in zip(kept, (problem.A, problem.b, problem.x0), strict=True))
     assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
     assert method.rule == METHODS["dude"](0.1).rule
+
+
+def test_one_thread_and_two_give_the_same_bits():
+    problem, threads, x = quadratic(d=96, dense=True, sigma=1.0), torch.get_num_threads(), []
+    rounds = simulate(FIXED, METHODS["sgd_minibatch"](0.1), arrivals=40)  # 4 jobs x 2 runs x 96 x 96 numbers a call: enough to be shared out
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            x.append(replay(rounds, METHODS["sgd_minibatch"](0.1), problem, seeds=(0, 1)).attrs["x"])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*x)

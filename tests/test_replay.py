@@ -205,7 +205,7 @@ def test_nothing_outside_is_touched():
 
 def test_one_thread_and_two_give_the_same_bits():
     problem, threads, x = quadratic(d=96, dense=True, sigma=1.0), torch.get_num_threads(), []
-    rounds = simulate(FIXED, METHODS["sgd_minibatch"](0.1), arrivals=40)  # 4 jobs x 2 runs x 96 x 96 numbers a call: enough to be shared out
+    rounds = simulate(FIXED, METHODS["sgd_minibatch"](0.1), arrivals=40)  # 73,728 numbers a call: shared out
     try:
         for number in (1, 2):
             torch.set_num_threads(number)

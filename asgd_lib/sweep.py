@@ -1,0 +1,48 @@
+"""Many methods on equal terms: the same simulated time, the same step sizes, the same luck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from asgd_lib.checks import count, positive
+from asgd_lib.clusters import Cluster
+from asgd_lib.history import concat
+from asgd_lib.methods import METHODS
+from asgd_lib.problems import Problem
+from asgd_lib.replayer import replay
+from asgd_lib.simulator import simulate
+from asgd_lib.trace import Trace
+
+
+def race(
+    names: Sequence[str],
+    lrs: Sequence[float],
+    cluster: Callable[[int], Cluster],
+    problem: Callable[[int], Problem],
+    *,
+    until: float,
+    seeds: Iterable[int] = (0,),
+    checkpoints: int = 6,
+) -> pd.DataFrame:
+    """Run every method of `names` at every step size of `lrs` for `until` simulated seconds, seed by seed.
+
+    `cluster(seed)` and `problem(seed)` may draw speeds and partitions, so that an interval over seeds covers them; within a seed all
+    methods meet the same workers, the same data and, policy by policy, the same trace. Returns one history, each method's runs evaluated
+    at about `checkpoints` equally spaced arrivals of its own. Raises ValueError for numbers that make no sense.
+    """
+    positive("until", until)
+    positive("lrs", list(lrs))
+    parts = []
+    for seed in seeds:
+        workers, objective = cluster(seed), problem(seed)
+        traces: dict[str, Trace] = {}
+        for name in names:
+            methods = [METHODS[name](lr=float(lr)) for lr in lrs]
+            policy = repr(methods[0].policy)
+            if policy not in traces:
+                traces[policy] = simulate(workers, methods[0], until=until, seed=seed)
+            every = max(1, -(-len(traces[policy]) // count("checkpoints", checkpoints)))
+            parts.append(replay(traces[policy], methods, objective, seeds=[seed], every=every))
+    return concat(parts)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from asgd_lib.checks import count, positive
 from asgd_lib.clusters import Cluster
 from asgd_lib.history import concat
-from asgd_lib.methods import METHODS
+from asgd_lib.methods import METHODS, Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import replay
 from asgd_lib.simulator import simulate
@@ -46,3 +46,20 @@ def race(
             every = max(1, -(-len(traces[policy]) // count("checkpoints", checkpoints)))
             parts.append(replay(traces[policy], methods, objective, seeds=[seed], every=every))
     return concat(parts)
+
+
+def batches(
+    methods: Mapping[str, Sequence[Method]], cluster: Cluster, problem: Problem, *, arrivals: int, seeds: Iterable[int] = (0,), every: int
+) -> dict[str, pd.DataFrame]:
+    """label -> history: the methods under each label, say the step sizes of one, as one batch for `arrivals` gradients.
+
+    The methods under a label share the trace that their policy makes on `cluster`, so they must share the policy. ValueError otherwise.
+    """
+    histories = {}
+    for label, group in methods.items():
+        policies = {repr(method.policy) for method in group}
+        if len(policies) != 1:
+            raise ValueError(f"{label!r} must hold methods of one policy, at least one; got {', '.join(sorted(policies)) or 'none'}.")
+        trace = simulate(cluster, group[0], arrivals=arrivals)
+        histories[label] = replay(trace, list(group), problem, seeds=seeds, every=every)
+    return histories

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from asgd_lib import METHODS, clusters, history, theory
+from asgd_lib import METHODS, clusters, history, problems, replay, simulate, theory
 from asgd_lib.critical import critical_lr
+from asgd_lib.sweep import batches
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -50,3 +52,16 @@ def test_tuned_time_to_charges_each_its_best_step():
 
 def test_tuned_final_is_what_the_best_step_ends_with():
     assert history.tuned_final(made_up({0.1: (None, 10), 0.2: (20, 30), 0.4: (None, None)})).tolist() == [0, 0]
+
+
+def test_batches_are_the_histories_that_each_label_has_alone():
+    bowl = problems.Quadratic(torch.ones(3, 2), torch.ones(3, 2), sigma=1.0)
+    cluster = clusters.straggler(3, 4)
+    groups = {"waits": [METHODS["sgd_minibatch"](lr) for lr in (0.1, 0.2)], "runs": [METHODS["asgd"](lr) for lr in (0.1, 0.2)]}
+    histories = batches(groups, cluster, bowl, arrivals=30, seeds=[1, 2], every=10)
+    for label, group in groups.items():
+        alone = replay(simulate(cluster, group[1], arrivals=30), group[1], bowl, seeds=[1, 2], every=10)
+        rows = histories[label].query("lr == 0.2").drop(columns="run").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, alone.drop(columns="run"), check_like=True)
+    with pytest.raises(ValueError, match="one policy"):
+        batches({"both": [METHODS["asgd"](0.1), METHODS["sgd_minibatch"](0.1)]}, cluster, bowl, arrivals=30, every=10)

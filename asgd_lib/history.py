@@ -165,15 +165,17 @@ def stable_lr(history: pd.DataFrame, metric: str = "gap") -> tuple[float, float]
     """The neighbouring step sizes (stable, unstable) of a sweep without noise between which `metric` begins to grow.
 
     Stable: in every run the mean of `metric` over the last quarter of the checkpoints is at most that over the second one, so that
-    oscillations average out. A diverged run is not stable. Sweep again between the two for more digits.
+    oscillations average out, or below 1e-24 of its first value, where a converged run is nothing but rounding. A diverged run is not
+    stable. Sweep again between the two for more digits.
     Raises ValueError where the smallest step size is unstable or all are stable: the border is not on the grid.
     """
     rows = _bare(history)
     share = rows["arrivals"] / rows["arrivals"].max()
     early = rows[(share >= 0.25) & (share < 0.5)].groupby("run")[metric].mean()
     late = rows[share >= 0.75].groupby("run")[metric].mean()
+    rounding = 1e-24 * rows.groupby("run")[metric].first()
     runs = rows.groupby("run")[["lr", "status"]].first()
-    stable = (late.reindex(runs.index) <= early.reindex(runs.index)) & (runs["status"] != "diverged")
+    stable = (late.reindex(runs.index) <= np.maximum(early.reindex(runs.index), rounding)) & (runs["status"] != "diverged")
     by_lr = stable.groupby(runs["lr"]).all()
     first = int((~by_lr).to_numpy().argmax())
     if by_lr.all():

@@ -16,6 +16,12 @@ def test_critical_lr_is_the_closed_form_of_asgd(n):
     assert found == pytest.approx(theory.critical_step_asgd(n), rel=0.005)
 
 
+@pytest.mark.parametrize("n", [2, 4, 8])
+def test_critical_lr_is_the_closed_form_of_dude_whose_converged_runs_keep_rounding_errors(n):
+    found = critical_lr(clusters.equal(n), METHODS["dude"])
+    assert found == pytest.approx(theory.critical_step_dude(n), rel=0.005)
+
+
 def test_critical_lr_of_minibatch_sgd_is_two():
     assert critical_lr(clusters.equal(3), METHODS["sgd_minibatch"]) == pytest.approx(2.0, rel=0.005)
 

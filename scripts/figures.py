@@ -82,7 +82,7 @@ def stop(runs: list[Run]) -> None:
         except psutil.NoSuchProcess:
             continue
     for run in runs:
-        run.process.wait()
+        run.process.communicate()
 
 
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
@@ -101,12 +101,12 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                     running.remove(run)
                     finished += 1
                     seconds = time.monotonic() - run.began
+                    told = run.process.communicate()[0].strip()
                     if run.process.returncode == 0:
                         say(finished, total, f"{run.notebook.stem} finished in {seconds:.1f} s")
                     else:
                         failed.append(run.notebook.stem)
-                        told = run.process.stdout.read().strip() or last_lines(run)
-                        say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told}")
+                        say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told or last_lines(run)}")
         finally:
             stop(running)
             for run in running:

@@ -1,0 +1,115 @@
+"""Running notebooks: whole files or none, failures as sentences, the right kernel, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import accept
+import figures
+import nbformat
+import notebook_kernel
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+PARAMETERS = "n: int = 2  # how many"
+
+
+def write(path, *sources):
+    """A notebook of code cells, the first of them with the tag parameters."""
+    cells = [new_markdown_cell("A title"), *(new_code_cell(source) for source in (PARAMETERS, *sources))]
+    cells[1].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
+    return path
+
+
+def run(notebook, target, tmp_path, *options):
+    """Exit code and words of run_notebook.py."""
+    env = notebook_kernel.environment(tmp_path / "results") | {"JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    script = notebook_kernel.ROOT / "scripts" / "run_notebook.py"
+    command = [sys.executable, str(script), str(notebook), str(target), *map(str, options)]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def printed(path):
+    return "".join(output.get("text", "") for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", []))
+
+
+def test_kernel_is_this_environments_whatever_else_is_called_python3(tmp_path, monkeypatch):
+    for home in (tmp_path / "home" / ".local" / "share" / "jupyter", tmp_path / "elsewhere"):
+        spec = home / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        spec.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "wrong", "language": "python"}))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "elsewhere"))
+    script = "import os, sys\nprint(sys.prefix, os.environ['ASGD_RESULTS'], os.getcwd(), n, sep='\\n')"
+    values = tmp_path / "values.yaml"
+    values.write_text("n: 7\n")
+    target = tmp_path / "out" / "a.ipynb"
+    assert run(write(tmp_path / "a.ipynb", script), target, tmp_path, "--parameters", values) == (0, "")
+    assert printed(target).splitlines() == [sys.prefix, str(tmp_path / "results"), str(tmp_path), "7"]
+
+
+def test_unknown_full_size_parameter_is_a_sentence_and_leaves_nothing(tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text("m: 7\n")
+    code, words = run(write(tmp_path / "a.ipynb"), tmp_path / "out" / "a.ipynb", tmp_path, "--parameters", values)
+    assert code == 1 and words == "ValueError: values.yaml sets m; the parameters of a.ipynb are n.\n"
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_failing_notebook_is_kept_apart_and_does_not_stop_the_others(tmp_path, capsys):
+    bad = write(tmp_path / "bad.ipynb", "print('so far')", "\nn / 0")
+    good = write(tmp_path / "good.ipynb", "print('fine')")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "bad.ipynb").write_text("an older result")
+    assert figures.run_all([bad, good], "quick", out, jobs=1) == ["bad"]
+    assert sorted(path.name for path in out.iterdir()) == ["bad.failed.ipynb", "bad.ipynb", "good.ipynb"]
+    assert (out / "bad.ipynb").read_text() == "an older result"
+    assert printed(out / "good.ipynb") == "fine\n"
+    assert "so far\n" in printed(out / "bad.failed.ipynb")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[0/2] bad started" and lines[-1].startswith("[2/2] good finished in ")
+    assert "cell [3] (`n / 0` ...) raised ZeroDivisionError: division by zero" in lines[1]
+
+
+def test_stopping_ends_kernels_and_leaves_no_file(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    began = tmp_path / "began"
+    sleep = f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\ntime.sleep(600)"
+    run = figures.start(write(tmp_path / "a.ipynb", sleep), "quick", out, tmp_path)
+    while not began.exists():
+        assert run.process.poll() is None
+        time.sleep(0.05)
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    assert family
+    figures.stop([run])
+    assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change, why", [(None, ""), ("source", "it has changed"), ("failed", "its last run failed"), ("gone", "not run yet")]
+)
+def test_accept_takes_only_what_belongs_to_the_sources(tmp_path, change, why):
+    committed, result = write(tmp_path / "a.ipynb", "1"), tmp_path / "out" / "a.ipynb"
+    result.parent.mkdir()
+    if change != "gone":
+        write(result, "2" if change == "source" else "1")
+    if change == "failed":
+        result.with_suffix(".failed.ipynb").touch()
+    refused = accept.refusal(committed, result)
+    assert why in refused and bool(refused) == bool(why)
+
+
+def test_longest_first_and_unknown_ones_before_them(tmp_path, monkeypatch):
+    (tmp_path / "seconds.json").write_text('{"a": 3, "b": 9}')
+    monkeypatch.setattr(figures, "SECONDS", tmp_path / "seconds.json")
+    assert [path.stem for path in figures.longest_first([tmp_path / f"{name}.ipynb" for name in "abc"])] == ["c", "b", "a"]

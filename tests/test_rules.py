@@ -122,6 +122,11 @@ def test_mifa_steps_once_a_round_with_everybodys_last_gradient():
     follows(path, [(X0, 0)] * 3 + [(x1, 1), (x1, 1), (x2, 2), (x2, 2)])
 
 
+def test_mifas_first_round_waits_for_everybody_whatever_the_participation():
+    path, _ = feed(MIFA(LR, 0.5), [(1.0, 0, 0), (2.0, 1, 0), (3.0, 2, 0), (6.0, 0, 0), (6.0, 2, 0)], n=3)
+    follows(path, [(X0, 0), (X0, 0), (X0 - LR * 2, 1), (X0 - LR * 2, 1), (X0 - LR * 2 - LR * 14 / 3, 2)])
+
+
 @pytest.mark.parametrize("participation", [0.0, -0.1, 1.01, float("nan"), "all"])
 def test_a_senseless_participation_is_refused(participation):
     with pytest.raises(ValueError, match="participation must be"):

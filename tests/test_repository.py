@@ -25,7 +25,7 @@ LAYERS = [
     {"rules", "policies", "problems"},
     {"methods", "history"},
     {"simulator", "replayer", "distributed"},
-    {"sweep", "critical"},
+    {"sweep", "critical", "virtual"},
     {"theory", "intervals", "claims", "verdicts", "plots", "results"},
     {"cli", "__main__"},
 ]

@@ -4,11 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from asgd_lib import METHODS, Method, clusters, policies, simulate
 from asgd_lib.policies import Barrier, BroadcastFirst, Greedy, Quorum, RandomAssignment, Rounds, ShuffledAssignment
-from asgd_lib.rules import SGD
+from asgd_lib.rules import SGD, update_delays
 
 ALL = [
     Greedy(), Quorum(2), Barrier(), BroadcastFirst(Greedy()), BroadcastFirst(Quorum(2)), Rounds(0.5),
@@ -75,6 +76,19 @@ def test_rounds_draw_without_replacement(participation, size):
     if size < 8:
         assert len({tuple(sorted(chosen)) for chosen in workers.tolist()}) > 5
         assert stats.chisquare(np.bincount(workers.flatten(), minlength=8)).pvalue > 1e-3
+
+
+def test_round_sizes_do_not_rise_by_rounding():
+    method = METHODS["mifa"](0.1, participation=0.55)  # 0.55 * 20 = 11.000000000000002 in binary
+    trace = simulate(clusters.equal(20), method, arrivals=20 + 5 * 11)
+    assert np.unique(trace.read).tolist() == [0, 20, 31, 42, 53, 64]
+    assert update_delays(trace, method.rule).max() == 0 and method.rule.batch_size(full(20)) == 11
+
+
+def full(n):
+    """A state of MIFA after its first round."""
+    rule = METHODS["mifa"](0.1).rule
+    return rule.init(torch.empty(0), n)._replace(full=True)
 
 
 def test_random_assignment_is_uniform_whatever_the_speeds():

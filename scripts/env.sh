@@ -46,7 +46,10 @@ if fresh; then exit 0; fi
 
 python=$(find_python)
 if [ -e "$busy" ]; then
-  find "$venv" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} +
+  # Aside at once, deleted in the background: on some disks that takes minutes.
+  stale=$(mktemp -d .venv-stale-XXXXXX)
+  find "$venv" -mindepth 1 -maxdepth 1 ! -name .lock -exec mv {} "$stale" \;
+  nohup rm -rf .venv-stale-* >/dev/null 2>&1 9>&- &
 fi
 : >"$busy"
 : >"$log"

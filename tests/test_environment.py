@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -66,25 +67,38 @@ def test_conda_file_agrees_with_pyproject():
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(str(python.version).strip("=*."))
 
 
+@pytest.fixture
+def roomy_folder():
+    """A folder for a gigabyte in 40,000 files, in memory where there is plenty: deleting them on some disks takes minutes."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK):
+        state = os.statvfs(memory)
+        usable = state.f_bavail * state.f_frsize > 8e9 and not state.f_flag & os.ST_NOEXEC
+    else:
+        usable = False
+    with tempfile.TemporaryDirectory(prefix="asgd-", dir=memory if usable else None) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
-def test_conda_file_makes_an_environment_that_imports_the_library(tmp_path):
-    prefix, project = tmp_path / "prefix", tmp_path / "project"
+def test_conda_file_makes_an_environment_that_imports_the_library(roomy_folder):
+    prefix, project = roomy_folder / "prefix", roomy_folder / "project"
     subdir = str(rattler.Subdir.current())
-    channel = conda_channel.build(tmp_path / "channel", subdir)
-    asyncio.run(create(prefix, channel, subdir, tmp_path / "cache"))
+    channel = conda_channel.build(roomy_folder / "channel", subdir)
+    asyncio.run(create(prefix, channel, subdir, roomy_folder / "cache"))
     # conda's own way: the pip section becomes a requirements file in the folder of environment.yml.
     for name in ("asgd_lib", "pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, (project / name))
     (project / "condaenv.txt").write_text("\n".join(PIP_LINES) + "\n")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    clean |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONNOUSERSITE": "1"}
+    clean |= {"TMPDIR": str(roomy_folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONNOUSERSITE": "1"}
     python = str(prefix / "bin" / "python")
     command = [python, "-m", "pip", "install", "--quiet", "--no-compile", "-r", "condaenv.txt"]
     done = subprocess.run(command, cwd=project, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     script = "import asgd_lib, torch, sys; print(asgd_lib.__file__, torch.__version__, sys.prefix, sep='\\n')"
-    shown = subprocess.run([python, "-c", script], cwd=tmp_path, env=clean, capture_output=True, text=True, check=True)
+    shown = subprocess.run([python, "-c", script], cwd=roomy_folder, env=clean, capture_output=True, text=True, check=True)
     library, torch_version, where = shown.stdout.splitlines()
     assert Path(library).is_relative_to(project) and Path(where) == prefix
     assert TORCH.specifier.contains(torch_version)

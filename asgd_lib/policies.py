@@ -114,7 +114,7 @@ class Rounds:
             return (job.worker,)
         if view.outstanding:
             return ()
-        size = math.ceil(self.participation * view.n - 1e-9)  # 0.55 * 20 is a little over 11 in binary; MIFA counts alike
+        size = max(1, math.ceil(self.participation * view.n - 1e-9))  # 0.55 * 20 is a little over 11 in binary; MIFA counts alike
         return sorted(_permutation(view.seed, "rounds", view.arrivals, view.n)[:size])
 
 

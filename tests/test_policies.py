@@ -66,7 +66,7 @@ def test_broadcast_first_waits_once():
     assert run(BroadcastFirst(Barrier()), arrivals=12) == run(Barrier(), arrivals=12)
 
 
-@pytest.mark.parametrize(("participation", "size"), [(0.05, 1), (0.25, 2), (0.3, 3), (0.5, 4), (0.51, 5), (1.0, 8)])
+@pytest.mark.parametrize(("participation", "size"), [(1e-12, 1), (0.05, 1), (0.25, 2), (0.3, 3), (0.5, 4), (0.51, 5), (1.0, 8)])
 def test_rounds_draw_without_replacement(participation, size):
     trace = run(Rounds(participation), clusters.Exponential((1.0,) * 8), arrivals=8 + 150 * size)
     assert sorted(trace.worker[:8]) == list(range(8)) and not trace.read[:8].any()
@@ -79,16 +79,14 @@ def test_rounds_draw_without_replacement(participation, size):
 
 
 def test_round_sizes_do_not_rise_by_rounding():
-    method = METHODS["mifa"](0.1, participation=0.55)  # 0.55 * 20 = 11.000000000000002 in binary
-    trace = simulate(clusters.equal(20), method, arrivals=20 + 5 * 11)
-    assert np.unique(trace.read).tolist() == [0, 20, 31, 42, 53, 64]
-    assert update_delays(trace, method.rule).max() == 0 and method.rule.batch_size(full(20)) == 11
-
-
-def full(n):
-    """A state of MIFA after its first round."""
-    rule = METHODS["mifa"](0.1).rule
-    return rule.init(torch.empty(0), n)._replace(full=True)
+    # 0.55 * 20 = 11.000000000000002 in binary.
+    for participation, size in ((0.55, 11), (1e-12, 1)):
+        method = METHODS["mifa"](0.1, participation=participation)
+        trace = simulate(clusters.equal(20), method, arrivals=20 + 5 * size)
+        assert np.unique(trace.read).tolist() == [20 * (r > 0) + size * max(0, r - 1) for r in range(6)]
+        after_first = method.rule.init(torch.empty(0), 20)._replace(full=True)
+        assert method.rule.batch_size(after_first) == size
+        assert update_delays(trace, method.rule).max() == 0
 
 
 def test_random_assignment_is_uniform_whatever_the_speeds():

@@ -112,4 +112,4 @@ class MIFA(_Table):
         inside("participation", self.participation, 0.0, 1.0)
 
     def batch_size(self, s: TableState) -> int:
-        return math.ceil(self.participation * s.n - 1e-9) if s.full else s.n  # as the policy Rounds counts
+        return max(1, math.ceil(self.participation * s.n - 1e-9)) if s.full else s.n  # as the policy Rounds counts

@@ -53,7 +53,12 @@ def test_known_answers():
     assert key.item() == -1351844187065647344
     assert rng.integers(key, 8, 1000).tolist() == [270, 175, 882, 612, 780, 346, 758, 986]
     assert rng.uniform(key, 3).tolist() == [0.2708707842539545, 0.17510911796764284, 0.8829587814663961]
-    assert rng.normal(key, 3).tolist() == pytest.approx([1.1985508064540948, -1.4226325127154391, -1.0842982660301754], rel=1e-14)
+    u = rng.uniform(key, 4)  # four normals from the first four words: radii, then angles
+    radius, angle = torch.sqrt(-2 * torch.log(u[:2])), 2 * torch.pi * u[2:]
+    by_hand = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)]).tolist()
+    assert rng.normal(key, 4).tolist() == pytest.approx(by_hand, rel=1e-14)
+    assert by_hand[:3] == pytest.approx([1.1985508064540948, -1.4226325127154391, -1.0842982660301754], rel=1e-14)
+    assert torch.equal(rng.normal(key, 3), rng.normal(key, 4)[:3])
     assert rng.stream("compute") == zlib.crc32(b"compute") == 4038894711
 
 

@@ -140,9 +140,9 @@ def samples(scores: pd.DataFrame, methods: Iterable[str] | None = None) -> dict[
     return {m: table.loc[table["method"] == m, "value"].to_numpy() for m in names}
 
 
-def tuned_final(history: pd.DataFrame, metric: str = "loss") -> np.ndarray:
-    """(S,) the last `metric` of each seed at the step size whose mean is lowest, for a history of one method."""
-    scores = final(history, metric)
+def tuned_final(history: pd.DataFrame, metric: str = "loss", *, arrivals: float = np.inf) -> np.ndarray:
+    """(S,) the last `metric`, after at most `arrivals`, of each seed of one method at the step size whose mean is then the lowest."""
+    scores = final(history[history["arrivals"] <= arrivals], metric)
     return at_best_lr(scores, best_lr(scores)).sort_values("seed")["value"].to_numpy()
 
 

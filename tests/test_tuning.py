@@ -58,6 +58,9 @@ def test_tuned_time_to_charges_each_its_best_step():
 
 def test_tuned_final_is_what_the_best_step_ends_with():
     assert history.tuned_final(made_up({0.1: (None, 10), 0.2: (20, 30), 0.4: (None, None)})).tolist() == [0, 0]
+    early = made_up({0.1: (0, 10), 0.2: (20, 30)})
+    assert history.tuned_final(early, arrivals=10).tolist() == [0, 0]
+    assert history.tuned_final(early, arrivals=9).tolist() == [0, 1]
 
 
 def test_batches_are_the_histories_that_each_label_has_alone():

@@ -8,7 +8,7 @@ from cases import any_cluster, laws
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgd_lib import METHODS, Trace, clusters, simulate
+from asgd_lib import METHODS, Trace, simulate
 from asgd_lib.trace import LOST
 
 NAN, INF = float("nan"), float("inf")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from asgd_lib.plots.style import NAMES, axes, caption, legend, look_of
@@ -75,6 +75,8 @@ def scaling(
         _points(ax, across, values.T, str(label), look_of(label, given), i)
     ax.set_xscale("log" if logx else "linear")
     ax.set_yscale("log" if logy else "linear")
+    if logy:  # an axis of less than two decades would have one labelled tick
+        ax.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(across) <= 10:
         ax.set_xticks(np.unique(across), [f"{value:g}" for value in np.unique(across)])

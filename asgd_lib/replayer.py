@@ -133,7 +133,7 @@ def _run(
     gradients = _Gradients(trace, rule, problem, seeds, chunk, arrivals)
     workers, reads = trace.worker.tolist(), trace.read.tolist()
     seconds, ends = (trace.end - trace.start).tolist(), [0.0, *trace.end.tolist()]
-    updates, used = [0], 0
+    updates, used, width = [0], 0, problem.x0.nbytes
     limit = None
     alive = torch.ones(len(runs), dtype=torch.bool)
     final = state.x.clone()
@@ -145,7 +145,9 @@ def _run(
             loss = metrics["loss"]
             limit = _DIVERGED * (1 + loss.abs()) if limit is None else limit
             bad = ~(loss <= limit) | ~torch.isfinite(state.x).all(-1).cpu()
-            history.add(runs, alive, ends[e], e, state.k, used, metrics)
+            sent = getattr(state, "sent", trace.n + 2 * e)  # vectors of d numbers, both ways
+            counts = {"arrivals": e, "updates": state.k, "used": used, "rounds": getattr(state, "rounds", state.k), "bytes": sent * width}
+            history.add(runs, alive, ends[e], counts, metrics)
             final[alive] = state.x[alive]
             status[(alive & bad).numpy()] = "diverged"
             alive = alive & ~bad

@@ -88,6 +88,11 @@ def tensors(value) -> list[Tensor]:
     return [t for part in value for t in tensors(part)] if isinstance(value, tuple) else []
 
 
+def model_read(rule, state: State, worker: int) -> Tensor:
+    """The model at which `worker` computes: the server's, or its own."""
+    return rule.read(state, worker) if hasattr(rule, "read") else state.x
+
+
 class Step(NamedTuple):
     before: State
     arrival: Arrival
@@ -100,7 +105,7 @@ def by_hand(trace, method, problem, seed: int = 0) -> list[Step]:
     states, steps = [state], []
     for e, (job, worker, read) in enumerate(zip(trace.job, trace.worker, trace.read, strict=True)):
         at = torch.tensor([int(worker)]), torch.tensor([int(job)]), torch.tensor([seed])
-        grad = problem.grad(states[read].x[None, None], *at)[0, 0]
+        grad = problem.grad(model_read(method.rule, states[read], int(worker))[None, None], *at)[0, 0]
         arrival = Arrival(grad, int(worker), state.k - states[read].k, float(trace.end[e] - trace.start[e]))
         steps.append(Step(state, arrival, method.rule.receive(state, arrival)))
         state = steps[-1].after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -42,8 +43,8 @@ class HogwildLocal:
     not sent: w <- v - lr_i U. A worker may begin round i only if i <= k + `gap`; a gap of 0 is synchronous.
 
     Round sizes s_i over all workers: `samples` ("constant"), `samples` (i + 1) ("linear") or `samples` (i + 1) / ln(i + 2) ("log"), each
-    worker taking an even share of at least one. Round steps lr_i = lr / (1 + `decay` t_i), t_i = s_0 + ... + s_{i-1}, or with the square root
-    of t_i for `schedule = "sqrt"`; `decay = 0` is a constant step.
+    worker taking an even share of at least one. Round steps lr_i = lr / (1 + `decay` t_i), t_i = s_0 + ... + s_{i-1}, or with the square
+    root of t_i for `schedule = "sqrt"`; `decay = 0` is a constant step.
 
     Source: Nguyen et al., arXiv:2010.14763; the pseudo-code is our reconstruction. The paper draws each worker's share of s_i at random
     (here it is even), and lets the wait condition bind within a round (here at its beginning).
@@ -66,12 +67,17 @@ class HogwildLocal:
 
     def size(self, i: int, n: int) -> int:
         """Gradients of each of `n` workers in round `i`."""
-        growth = {"constant": 1.0, "linear": i + 1.0, "log": (i + 1.0) / math.log(i + 2.0)}[self.growth]
-        return max(1, math.ceil(self.samples * growth / n))
+        return _share(self.samples, self.growth, n, i)
+
+    def before(self, i: int, n: int) -> int:
+        """Gradients of all workers in the rounds before round `i`."""
+        return _before(self.samples, self.growth, n, i)
 
     def lr_of(self, i: int, n: int) -> float | Tensor:
         """The step size of round `i`."""
-        before = n * sum(self.size(j, n) for j in range(i)) if self.decay else 0
+        if not self.decay:
+            return self.lr
+        before = self.before(i, n)
         return self.lr / (1.0 + self.decay * (before**0.5 if self.schedule == "sqrt" else before))
 
     def init(self, x0: Tensor, n: int) -> LocalState:
@@ -130,8 +136,21 @@ class LocalSGD(HogwildLocal):
     def size(self, i: int, n: int) -> int:
         return self.local_steps
 
+    def before(self, i: int, n: int) -> int:
+        return self.local_steps * n * i
+
     def merge(self, s: LocalState, step: Tensor) -> Tensor:
         return s.x - step / s.n
+
+
+def _share(samples: int, growth: str, n: int, i: int) -> int:
+    factor = {"constant": 1.0, "linear": i + 1.0, "log": (i + 1.0) / math.log(i + 2.0)}[growth]
+    return max(1, math.ceil(samples * factor / n))
+
+
+@lru_cache(maxsize=4096)
+def _before(samples: int, growth: str, n: int, i: int) -> int:
+    return sum(n * _share(samples, growth, n, j) for j in range(i))
 
 
 def _put(clients: tuple[Client, ...], worker: int, client: Client) -> tuple[Client, ...]:

@@ -42,10 +42,10 @@ class Network:
     def __post_init__(self):
         for name in ("up", "down"):
             links = getattr(self, name) if getattr(self, name) is not None else self.up
-            links = (links,) * self.base.n if isinstance(links, Link) else tuple(links)
-            if len(links) != self.base.n or not all(isinstance(link, Link) for link in links):
-                raise ValueError(f"{name} must be one Link, or one for each of the {self.base.n} workers; got {len(links)}.")
-            object.__setattr__(self, name, links)
+            links = (links,) * self.base.n if isinstance(links, Link) else links
+            if not isinstance(links, Sequence) or len(links) != self.base.n or not all(isinstance(link, Link) for link in links):
+                raise ValueError(f"{name} must be one Link, or one for each of the {self.base.n} workers; got {links!r}.")
+            object.__setattr__(self, name, tuple(links))
 
     @property
     def n(self) -> int:

@@ -12,6 +12,16 @@ from asgd_lib.checks import inside, positive
 from asgd_lib.rules.base import Arrival
 
 
+def power(base: float | Tensor, exponent: int) -> float | Tensor:
+    """base^exponent by multiplications alone: torch's own power rounds a number differently in batches of different sizes."""
+    result, square = 1.0, base
+    while exponent:
+        if exponent & 1:
+            result = result * square
+        square, exponent = square * square, exponent >> 1
+    return result
+
+
 class MomentumState(NamedTuple):
     x: Tensor
     k: int
@@ -56,7 +66,7 @@ class SMEGA2(NaiveMomentum):
     def read(self, s: MomentumState, worker: int) -> Tensor:
         """The model that `worker` is sent."""
         beta = self.momentum
-        return s.x - sum(beta**j for j in range(1, s.n)) * s.u
+        return s.x - sum(power(beta, j) for j in range(1, s.n)) * s.u
 
 
 class ShiftedState(NamedTuple):

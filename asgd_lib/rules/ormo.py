@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asgd_lib.checks import inside, positive
 from asgd_lib.rules.base import Arrival
-from asgd_lib.rules.momentum import MomentumState
+from asgd_lib.rules.momentum import MomentumState, power
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class OrMo:
             x = x - u
         e = _bucket(t, n) - _bucket(t - a.delay, n)
         step = self.lr_of(a.delay, n) * a.grad
-        weight = 1.0 if self.plain_step else (1 - beta ** (e + 1)) / (1 - beta)
-        return MomentumState(x - weight * step, t + 1, n, u + beta**e * step)
+        weight = 1.0 if self.plain_step else (1 - power(beta, e + 1)) / (1 - beta)
+        return MomentumState(x - weight * step, t + 1, n, u + power(beta, e) * step)
 
     def lr_of(self, delay: int, n: int) -> float | Tensor:
         """The step size of a gradient that is `delay` updates late."""

@@ -33,7 +33,14 @@ class _Wrapper:
     @cached_property
     def inner(self) -> Rule:
         """The wrapped rule, with this step size."""
-        return self.of(lr=self.lr)
+        rule = self.of(lr=self.lr)
+        if any(hasattr(rule, name) for name in ("read", "ready", "reports")):
+            raise ValueError(f"{type(self).__name__} cannot wrap {type(rule).__name__}, whose workers have models of their own.")
+        return rule
+
+    def __post_init__(self):
+        positive("lr", self.lr)
+        _ = self.inner  # what cannot be wrapped is refused here, and not in the middle of a run
 
     def init(self, x0: Tensor, n: int) -> WrappedState:
         return WrappedState(x0, 0, n, self.inner.init(x0, n))
@@ -51,8 +58,13 @@ class Momentum(_Wrapper):
     batched: ClassVar[tuple[str, ...]] = ("lr", "momentum")
 
     def __post_init__(self):
-        positive("lr", self.lr)
+        super().__post_init__()
         inside("momentum", self.momentum, 0.0, 1.0, open_high=True)
+        rule = self.inner
+        while isinstance(rule, _Wrapper):
+            if isinstance(rule, Decayed):
+                raise ValueError("Momentum does not show the model to the rule it wraps: put Decayed around Momentum, not into it.")
+            rule = rule.inner
 
     def init(self, x0: Tensor, n: int) -> WrappedState:
         zero = torch.zeros_like(x0)
@@ -77,7 +89,7 @@ class Clipped(_Wrapper):
     of: Callable[..., Rule] = SGD
 
     def __post_init__(self):
-        positive("lr", self.lr)
+        super().__post_init__()
         positive("radius", self.radius)
 
     def receive(self, s: WrappedState, a: Arrival) -> WrappedState:
@@ -93,7 +105,7 @@ class Decayed(_Wrapper):
     of: Callable[..., Rule] = SGD
 
     def __post_init__(self):
-        positive("lr", self.lr)
+        super().__post_init__()
         non_negative("weight_decay", self.weight_decay)
 
     def receive(self, s: WrappedState, a: Arrival) -> WrappedState:

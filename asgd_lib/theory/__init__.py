@@ -22,6 +22,7 @@ from asgd_lib.theory.delays import (
 )
 from asgd_lib.theory.dude import dude_delays, dude_noise_factor, dude_noise_time, dude_straggler_cycles
 from asgd_lib.theory.fixed_points import adaptive_weights, fixed_point, measured_adaptive_weights, uniform_weights
+from asgd_lib.theory.momentum import critical_step_naive_momentum, critical_step_ormo
 from asgd_lib.theory.noise import average_grad_norm_sq, noise_floor
 from asgd_lib.theory.rates import (
     dude_cautious_step,
@@ -59,6 +60,8 @@ __all__ = [
     "critical_step_asgd",
     "critical_step_dude",
     "critical_step_minibatch",
+    "critical_step_naive_momentum",
+    "critical_step_ormo",
     "delay_sum",
     "delay_tail_bound",
     "delay_weights_asgd",

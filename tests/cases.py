@@ -20,6 +20,17 @@ VARIANTS = {
     "fedbuff": [{"buffer": 1}, {"buffer": 3}],
     "mifa": [{"participation": 0.2}, {"participation": 1.0}],
     "asgd_rescaled": [{"times": (1.0, 1.5, 2.0, 4.5)}],
+    "sgd_minibatch": [{"momentum": 0.9}],
+    "ormo": [{"plain_step": True}, {"momentum": 0.0}],
+    "ormo_da": [{"threshold": 0.5}],
+    "hogwild_local": [
+        {"gap": 0, "samples": 2},
+        {"gap": 2, "growth": "constant"},
+        {"growth": "log", "samples": 4},
+        {"samples": 4, "decay": 0.05},
+        {"samples": 4, "decay": 0.6, "schedule": "sqrt"},
+    ],
+    "local_sgd": [{"local_steps": 1}, {"local_steps": 3, "decay": 0.01}],
 }
 CASES = {METHODS[name](0.1, **hyper).label: (name, hyper) for name in METHODS for hyper in [{}, *VARIANTS.get(name, [])]}
 

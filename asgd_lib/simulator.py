@@ -58,7 +58,7 @@ def simulate(
             "Ask for fewer arrivals, bound the run by until= seconds, or change the cluster."
         )
     meta = {"source": "simulated", "cluster": repr(cluster), "policy": repr(method.policy), "method": method.label, "seed": str(seed)}
-    return loop.trace(meta)
+    return loop.trace(meta if message_bytes is None else meta | {"message_bytes": str(message_bytes)})
 
 
 class _Loop:

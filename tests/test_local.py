@@ -136,7 +136,7 @@ def test_one_local_step_is_minibatch_sgd(cluster):
 
 def test_a_broadcast_keeps_what_a_worker_has_not_sent():
     method, problem = HOGWILD(0.02, samples=20, growth="constant", gap=2, decay=0.01), quadratic(sigma=1.0)
-    trace = simulate(FIXED, method, arrivals=300)
+    trace = simulate(clusters.Uniform((1.0,) * 4, (2.0,) * 4), method, arrivals=300)
     rule, unsent, kept = method.rule, [torch.zeros(5, dtype=torch.float64)] * 4, 0
     for step in by_hand(trace, method, problem):
         c = step.arrival.worker

@@ -13,6 +13,7 @@ from asgd_lib import METHODS, Method, clusters, replay, simulate, theory
 from asgd_lib.critical import critical_lr
 from asgd_lib.policies import Barrier
 from asgd_lib.rules import SMEGA2, Arrival, NaiveMomentum, OrMo, OrMoDA, ShiftedMomentum
+from asgd_lib.rules.momentum import power
 
 LR, BETA = 0.1, 0.9
 X0 = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
@@ -172,6 +173,16 @@ def test_step_sizes_and_momenta_share_a_batch_bit_by_bit(name):
     for method, x in zip(methods, together, strict=True):
         assert torch.equal(replay(trace, method, problem, every=160).attrs["x"][0], x)
     assert torch.equal(by_hand(trace, method, problem)[-1].after.x, x)
+
+
+def test_powers_round_alike_alone_and_together():
+    # torch's own power does not: it takes another path for what fills a vector register.
+    base = torch.linspace(0.5, 0.99, 67, dtype=torch.float64).view(-1, 1)
+    for exponent in (*range(20), 250):
+        together = power(base, exponent) * torch.ones_like(base)
+        assert torch.equal(together, torch.cat([power(row[None], exponent) * torch.ones(1, 1).double() for row in base]))
+        assert together[:, 0].tolist() == [power(float(row), exponent) for row in base]
+        np.testing.assert_allclose(together, base.numpy() ** exponent, rtol=1e-13)
 
 
 # OrMo-DA

@@ -89,9 +89,8 @@ class HogwildLocal:
         return s.clients[worker].w
 
     def ready(self, s: LocalState, worker: int) -> bool:
-        """Whether `worker` may compute: always within a round, and at its beginning if it is not too far ahead."""
-        client = s.clients[worker]
-        return bool(client.done) or client.round <= s.rounds + self.gap
+        """Whether `worker` may compute: its round is not too far ahead (and, once begun, never becomes so)."""
+        return s.clients[worker].round <= s.rounds + self.gap
 
     def reports(self, s: LocalState, worker: int) -> bool:
         """Whether the next gradient of `worker` ends its round, so that a message follows it."""

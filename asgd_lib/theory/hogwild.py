@@ -7,6 +7,7 @@ lr_t = alpha / (mu (t + E)).
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -97,3 +98,46 @@ def hogwild_round_ratio(arrivals: int, samples: int) -> float:
     Source: derived, K / samples over `hogwild_rounds`.
     """
     return count("arrivals", arrivals) / count("samples", samples) / hogwild_rounds(arrivals, samples)
+
+
+class LogisticFacts(NamedTuple):
+    """What the theorems ask of a regularised logistic regression; the arrays are float64."""
+
+    minimiser: np.ndarray  # (d,)
+    L: float  # smoothness of the least smooth sample
+    mu: float  # l2
+    N: float  # 2 E|grad f(w*; xi)|^2, a client drawn evenly and then one of its samples
+    curvatures: np.ndarray  # (d,) eigenvalues of the Hessian at w*, rising
+    within: np.ndarray  # (d,) variance along each eigenvector of samples about their client's mean gradient
+    total: np.ndarray  # (d,) second moment along each eigenvector, clients drawn at random
+
+
+def logistic_facts(problem: Any, steps: int = 30) -> LogisticFacts:
+    """The constants of a `problems.LogisticRegression` with an intercept, `l2` > 0 and minibatches of 1, from its data, by Newton's method.
+
+    Source: derived. Raises ValueError where Newton's method has not converged after `steps` steps.
+    """
+    positive("l2", problem.l2)
+    own = [problem.samples_of(c).numpy() for c in range(problem.n)]
+    X, y = problem.X.double().numpy(), problem.y.numpy()
+    parts = [(np.c_[X[rows], np.ones(len(rows))], y[rows]) for rows in own]
+    w = np.zeros(X.shape[1] + 1)
+
+    def gradients(w: np.ndarray) -> list[np.ndarray]:
+        return [A * (1 / (1 + np.exp(-A @ w)) - b)[:, None] + problem.l2 * w for A, b in parts]
+
+    def hessian(w: np.ndarray) -> np.ndarray:
+        p = [1 / (1 + np.exp(-A @ w)) for A, _ in parts]
+        return np.mean([(A.T * (q * (1 - q))) @ A / len(A) for (A, _), q in zip(parts, p, strict=True)], 0) + problem.l2 * np.eye(len(w))
+
+    for _ in range(count("steps", steps)):
+        gradient = np.mean([g.mean(0) for g in gradients(w)], 0)
+        w = w - np.linalg.solve(hessian(w), gradient)
+    if not np.abs(np.mean([g.mean(0) for g in gradients(w)], 0)).max() < 1e-10:
+        raise ValueError(f"Newton's method has not converged in {steps} steps; use a larger l2, or scale the features.")
+    curvatures, basis = np.linalg.eigh(hessian(w))
+    along = [g @ basis for g in gradients(w)]
+    total = np.mean([np.square(g).mean(0) for g in along], 0)
+    within = np.mean([g.var(0) for g in along], 0)
+    largest = max(float(np.square(A).sum(1).max()) for A, _ in parts)
+    return LogisticFacts(w, 0.25 * largest + problem.l2, problem.l2, 2 * float(total.sum()), curvatures, within, total)

@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-COLUMNS = ("run", "method", "lr", "seed", "time", "arrivals", "updates", "used")
-"""Before the metrics; `status` comes after them. `time` is in seconds."""
+COLUMNS = ("run", "method", "lr", "seed", "time", "arrivals", "updates", "used", "rounds", "bytes")
+"""Before the metrics; `status` comes after them. `time` is in seconds; `bytes` have crossed the network so far, in both directions."""
+COUNTS = COLUMNS[5:]
 
 
 class History:
@@ -22,12 +23,11 @@ class History:
         self._x: dict[int, Tensor] = {}
         self._status = np.full(len(runs), "done", dtype=object)
 
-    def add(
-        self, runs: Sequence[int], alive: Tensor, time: float, arrivals: int, updates: int, used: int, metrics: Mapping[str, Tensor]
-    ) -> None:
-        """One checkpoint of the runs that are still alive; each metric is (R,)."""
-        rows = pd.DataFrame({"run": np.asarray(runs)[alive.numpy()]})
-        rows[["time", "arrivals", "updates", "used"]] = [float(time), arrivals, updates, used]
+    def add(self, runs: Sequence[int], alive: Tensor, time: float, counts: Mapping[str, int], metrics: Mapping[str, Tensor]) -> None:
+        """One checkpoint of the runs that are still alive: `counts` holds COUNTS, each metric is (R,)."""
+        rows = pd.DataFrame({"run": np.asarray(runs)[alive.numpy()], "time": float(time)})
+        for name in COUNTS:
+            rows[name] = counts[name]
         for name, value in metrics.items():
             rows[name] = value[alive].double().numpy()
         self._rows.append(rows)
@@ -41,7 +41,7 @@ class History:
         """One row per (run, checkpoint); the last models, in run order, are on `attrs["x"]`."""
         table = pd.concat(self._rows, ignore_index=True).merge(self._runs, on="run")
         table["status"] = self._status[table["run"]]
-        for name in ("arrivals", "updates", "used"):
+        for name in COUNTS:
             table[name] = table[name].astype(np.int64)
         metrics = [c for c in table if c not in COLUMNS and c != "status"]
         table = table.sort_values(["run", "arrivals"], kind="stable", ignore_index=True)[[*COLUMNS, *metrics, "status"]]

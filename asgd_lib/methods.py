@@ -12,6 +12,7 @@ from torch import Tensor
 from asgd_lib.policies import (
     Barrier,
     BroadcastFirst,
+    Gated,
     Greedy,
     Policy,
     Quorum,
@@ -19,7 +20,23 @@ from asgd_lib.policies import (
     Rounds,
     ShuffledAssignment,
 )
-from asgd_lib.rules import MIFA, SGD, Buffered, DelayAdaptive, DuDe, Rescaled, Rule
+from asgd_lib.rules import (
+    MIFA,
+    SGD,
+    SMEGA2,
+    Buffered,
+    DelayAdaptive,
+    DuDe,
+    HogwildLocal,
+    LocalSGD,
+    Momentum,
+    NaiveMomentum,
+    OrMo,
+    OrMoDA,
+    Rescaled,
+    Rule,
+    ShiftedMomentum,
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +103,12 @@ def _fedbuff(lr: float | Tensor, buffer: int = 4) -> Buffered:
     return Buffered(lr, buffer)
 
 
-def _minibatch(lr: float | Tensor) -> Buffered:
-    return Buffered(lr)
+def _minibatch(lr: float | Tensor, momentum: float | Tensor = 0.0) -> Rule:
+    return Momentum(lr, momentum, of=Buffered) if momentum else Buffered(lr)
+
+
+def _local_sgd(lr: float | Tensor, local_steps: int = 5, decay: float = 0.0) -> LocalSGD:
+    return LocalSGD(lr, local_steps=local_steps, decay=decay)
 
 
 METHODS = Table()
@@ -100,3 +121,10 @@ METHODS["asgd_shuffled"] = Row(ShuffledAssignment(), SGD, "Islamov, Safaryan and
 METHODS["fedbuff"] = Row(Greedy(), _fedbuff, "Nguyen et al. 2022, FedBuff with one local step and a buffer of plain gradients")
 METHODS["mifa"] = Row(lambda rule: Rounds(rule.participation), MIFA, "Gu, Huang, Zhang and Huang 2021, MIFA with one local step")
 METHODS["asgd_rescaled"] = Row(Greedy(), Rescaled, "Rescaled ASGD 2026, steps in proportion to compute times")
+METHODS["ormo"] = Row(Greedy(), OrMo, "Shi, Yang and Li, arXiv:2407.19234, ordered momentum")
+METHODS["ormo_da"] = Row(Greedy(), OrMoDA, "arXiv:2407.19234, ordered momentum with delay-adaptive steps")
+METHODS["asgd_naive_momentum"] = Row(Greedy(), NaiveMomentum, "arXiv:2407.19234, the naive baseline")
+METHODS["shifted_momentum"] = Row(Greedy(), ShiftedMomentum, "Giladi, Nacson, Hoffer and Soudry 2020, shifted momentum")
+METHODS["smega2"] = Row(Greedy(), SMEGA2, "Cohen, Hakimi and Schuster 2022, SMEGA2; our reading")
+METHODS["hogwild_local"] = Row(Gated(), HogwildLocal, "Nguyen et al., arXiv:2010.14763; reconstructed")
+METHODS["local_sgd"] = Row(Gated(), _local_sgd, "local SGD with full participation")

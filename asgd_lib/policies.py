@@ -44,6 +44,9 @@ class View(Protocol):
     def k(self) -> int:
         """Updates that the rule has made."""
 
+    def ready(self, worker: int) -> bool:
+        """Whether the rule lets `worker` compute now."""
+
 
 class Policy(Protocol):
     """Starts every worker at time zero, then answers each end of a job with the workers that get a job now.
@@ -76,6 +79,16 @@ class Quorum:
             return (job.worker,)
         idle = view.idle
         return idle if len(idle) >= self.size else ()
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Whoever is idle starts as soon as the rule lets it (`ready`): workers that may run ahead, but only so far."""
+
+    def react(self, job: Job, view: View) -> Iterable[int]:
+        if job.lost:
+            return (job.worker,)
+        return [worker for worker in view.idle if view.ready(worker)]
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,10 @@ def _batches(methods: list[Method]) -> Iterator[tuple[list[int], tuple[Rule, dic
 class _Gradients:
     """Hands out the gradients of a trace in order of arrival, computing the outstanding ones in batches."""
 
-    def __init__(self, trace: Trace, problem: Problem, seeds: Tensor, chunk: int, arrivals: int):
+    def __init__(self, trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, chunk: int, arrivals: int):
         device = problem.x0.device
         self._problem, self._seeds, self._chunk = problem, seeds, chunk
+        self._read, self._reader = getattr(rule, "read", None), trace.worker.tolist()
         self._worker, self._job = torch.tensor(trace.worker[:arrivals], device=device), torch.tensor(trace.job[:arrivals], device=device)
         self._by_read = np.argsort(trace.read[:arrivals], kind="stable")
         self._reads = trace.read[self._by_read].tolist()
@@ -102,11 +103,11 @@ class _Gradients:
         self._model: dict[int, Tensor] = {}
         self._grad: dict[int, Tensor] = {}
 
-    def model_is(self, e: int, x: Tensor) -> None:
-        """Note the model after `e` arrivals, which some jobs read."""
+    def model_is(self, e: int, state: State) -> None:
+        """Note the models that jobs read after `e` arrivals: the server's, or what the rule says that the worker reads."""
         while self._next < len(self._reads) and self._reads[self._next] == e:
             arrival = self._by_read[self._next]
-            self._model[arrival] = x
+            self._model[arrival] = state.x if self._read is None else self._read(state, self._reader[arrival])
             heappush(self._readable, arrival)
             self._next += 1
 
@@ -129,10 +130,10 @@ def _run(
 ) -> None:  # fmt: skip
     """Replay one batch of runs and record it in `history`."""
     state: State = rule.init(problem.x0.expand(len(runs), -1).clone(), trace.n)
-    gradients = _Gradients(trace, problem, seeds, chunk, arrivals)
+    gradients = _Gradients(trace, rule, problem, seeds, chunk, arrivals)
     workers, reads = trace.worker.tolist(), trace.read.tolist()
     seconds, ends = (trace.end - trace.start).tolist(), [0.0, *trace.end.tolist()]
-    updates, used = [0], 0
+    updates, used, width = [0], 0, problem.x0.nbytes
     limit = None
     alive = torch.ones(len(runs), dtype=torch.bool)
     final = state.x.clone()
@@ -144,7 +145,9 @@ def _run(
             loss = metrics["loss"]
             limit = _DIVERGED * (1 + loss.abs()) if limit is None else limit
             bad = ~(loss <= limit) | ~torch.isfinite(state.x).all(-1).cpu()
-            history.add(runs, alive, ends[e], e, state.k, used, metrics)
+            sent = getattr(state, "sent", trace.n + 2 * e)  # vectors of d numbers, both ways
+            counts = {"arrivals": e, "updates": state.k, "used": used, "rounds": getattr(state, "rounds", state.k), "bytes": sent * width}
+            history.add(runs, alive, ends[e], counts, metrics)
             final[alive] = state.x[alive]
             status[(alive & bad).numpy()] = "diverged"
             alive = alive & ~bad
@@ -153,7 +156,7 @@ def _run(
             if late or not alive.any():
                 break
         if e < arrivals:
-            gradients.model_is(e, state.x)
+            gradients.model_is(e, state)
             arrival = Arrival(gradients.of(e), workers[e], state.k - updates[reads[e]], seconds[e])
             after = rule.receive(state, arrival)
             used += after is not state

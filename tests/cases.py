@@ -20,6 +20,17 @@ VARIANTS = {
     "fedbuff": [{"buffer": 1}, {"buffer": 3}],
     "mifa": [{"participation": 0.2}, {"participation": 1.0}],
     "asgd_rescaled": [{"times": (1.0, 1.5, 2.0, 4.5)}],
+    "sgd_minibatch": [{"momentum": 0.9}],
+    "ormo": [{"plain_step": True}, {"momentum": 0.0}],
+    "ormo_da": [{"threshold": 0.5}],
+    "hogwild_local": [
+        {"gap": 0, "samples": 2},
+        {"gap": 2, "growth": "constant"},
+        {"growth": "log", "samples": 4},
+        {"samples": 4, "decay": 0.05},
+        {"samples": 4, "decay": 0.6, "schedule": "sqrt"},
+    ],
+    "local_sgd": [{"local_steps": 1}, {"local_steps": 3, "decay": 0.01}],
 }
 CASES = {METHODS[name](0.1, **hyper).label: (name, hyper) for name in METHODS for hyper in [{}, *VARIANTS.get(name, [])]}
 
@@ -88,6 +99,11 @@ def tensors(value) -> list[Tensor]:
     return [t for part in value for t in tensors(part)] if isinstance(value, tuple) else []
 
 
+def model_read(rule, state: State, worker: int) -> Tensor:
+    """The model at which `worker` computes: the server's, or its own."""
+    return rule.read(state, worker) if hasattr(rule, "read") else state.x
+
+
 class Step(NamedTuple):
     before: State
     arrival: Arrival
@@ -100,7 +116,7 @@ def by_hand(trace, method, problem, seed: int = 0) -> list[Step]:
     states, steps = [state], []
     for e, (job, worker, read) in enumerate(zip(trace.job, trace.worker, trace.read, strict=True)):
         at = torch.tensor([int(worker)]), torch.tensor([int(job)]), torch.tensor([seed])
-        grad = problem.grad(states[read].x[None, None], *at)[0, 0]
+        grad = problem.grad(model_read(method.rule, states[read], int(worker))[None, None], *at)[0, 0]
         arrival = Arrival(grad, int(worker), state.k - states[read].k, float(trace.end[e] - trace.start[e]))
         steps.append(Step(state, arrival, method.rule.receive(state, arrival)))
         state = steps[-1].after

@@ -39,7 +39,7 @@ def scores(*rows: tuple) -> pd.DataFrame:
 def test_replay_gives_one_row_a_run_and_checkpoint():
     runs = replay(TRACE, SWEEP, PROBLEM, seeds=(4, 2), every=20)
     by_run = runs.groupby("run")
-    assert by_run.ngroups == 10 and list(runs.columns[:8]) == list(history.COLUMNS) and runs.columns[-1] == "status"
+    assert by_run.ngroups == 10 and list(runs.columns[:10]) == list(history.COLUMNS) and runs.columns[-1] == "status"
     assert by_run["method"].first().tolist() == ["asgd"] * 6 + ["asgd_delay_adaptive"] * 4
     assert by_run["lr"].first().tolist() == [0.1, 0.1, 0.3, 0.3, 9.0, 9.0, 0.1, 0.1, 0.3, 0.3]
     assert by_run["seed"].first().tolist() == [4, 2] * 5

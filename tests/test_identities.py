@@ -36,8 +36,21 @@ MINIBATCH, ASGD = ("sgd_minibatch", {}), ("asgd", {})
     [
         (("fedbuff", {"buffer": 1}), ASGD),
         (("mifa", {"participation": 1.0}), MINIBATCH),
+        (("ormo", {"momentum": 0.0}), ASGD),
+        (("ormo", {"momentum": 0.0, "plain_step": True}), ASGD),
+        (("asgd_naive_momentum", {"momentum": 0.0}), ASGD),
+        (("shifted_momentum", {"momentum": 0.0}), ASGD),
+        (("smega2", {"momentum": 0.0}), ASGD),
     ],
-    ids=["fedbuff(1) = asgd", "mifa(1) = minibatch"],
+    ids=[
+        "fedbuff(1) = asgd",
+        "mifa(1) = minibatch",
+        "ormo(0) = asgd",
+        "ormo(0, plain) = asgd",
+        "naive(0) = asgd",
+        "shifted(0) = asgd",
+        "smega2(0) = asgd",
+    ],  # fmt: skip
 )
 def test_limits_of_one_method_are_another(cluster, one, other):
     assert_same(cluster, one, other)
@@ -85,10 +98,16 @@ def test_rescaled_by_equal_times_is_asgd():
 @pytest.mark.parametrize(
     ("name", "hyper"),
     [("sgd_minibatch", {}), ("asgd_delay_adaptive", {}), ("asgd_delay_adaptive", {"drop": True}), ("dude", {}), ("asgd_random", {}),
-     ("dude", {"warm_up": "broadcast"}), ("asgd_shuffled", {}), ("fedbuff", {"buffer": 1}), ("mifa", {}), ("asgd_rescaled", {})],
+     ("dude", {"warm_up": "broadcast"}), ("asgd_shuffled", {}), ("fedbuff", {"buffer": 1}), ("mifa", {}), ("asgd_rescaled", {}),
+     ("local_sgd", {"local_steps": 1})],
 )  # fmt: skip
 def test_with_one_worker_everything_is_plain_sgd(name, hyper):
     assert_same(clusters.Exponential((3.0,)), (name, hyper), ASGD)
+
+
+@pytest.mark.parametrize("name", ["shifted_momentum", "smega2", "sgd_minibatch"])
+def test_with_one_worker_momentum_is_heavy_ball(name):
+    assert_same(clusters.Exponential((3.0,)), (name, {"momentum": 0.9}), ("asgd_naive_momentum", {"momentum": 0.9}))
 
 
 def test_plain_sgd_by_hand():
@@ -101,7 +120,8 @@ def test_plain_sgd_by_hand():
 
 
 def test_greedy_methods_share_one_trace_and_barriers_another():
-    greedy = ["asgd", "asgd_delay_adaptive", "dude", "fedbuff", "asgd_rescaled"]
+    greedy = ["asgd", "asgd_delay_adaptive", "dude", "fedbuff", "asgd_rescaled", "ormo", "ormo_da", "asgd_naive_momentum",
+              "shifted_momentum", "smega2"]  # fmt: skip
     traces = [simulate(RANDOM, METHODS[name](LR), arrivals=60, seed=5) for name in greedy]
     assert all(t == traces[0] for t in traces)
     assert simulate(RANDOM, METHODS["sgd_minibatch"](LR), arrivals=60, seed=5) != traces[0]

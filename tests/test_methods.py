@@ -22,13 +22,33 @@ def random_trace(method, arrivals=50):
     return simulate(RANDOM, method, arrivals=arrivals, seed=3)
 
 
-@every_method
-def test_reaches_the_minimiser_of_homogeneous_data(name, hyper):
-    method, problem = make(name, hyper, lr=0.15), quadratic(homogeneous=True)
+# Momentum 0.9 makes ten steps of each; rounds of hogwild_local take the sum of all local steps, and the sum must stay near 1.
+STABLE = {"asgd_naive_momentum": 0.015, "shifted_momentum": 0.015, "smega2": 0.015, "hogwild_local": 0.05}
+# label: lr, and the squared distance that 1600 arrivals reach.
+SLOWER = {
+    # Heavy ball forgets at sqrt(0.9) a step, whatever lr is, and 400 rounds (or buckets) are 400 steps: 0.9^400 = 5e-19.
+    "sgd_minibatch(momentum=0.9)": (0.15, 1e-16),
+    "ormo(plain_step=True)": (0.15, 1e-12),
+    "shifted_momentum": (0.015, 1e-17),
+    # Rounds that grow need step sizes that fall, or an end: 16 rounds, the last of 192 gradients.
+    "hogwild_local": (0.01, 1e-18),
+    "hogwild_local(gap=0, samples=2)": (0.01, 1e-11),
+    # Steps like 1/t move by a power of t, those like 1/sqrt(t) by a factor a round.
+    "hogwild_local(samples=4, decay=0.05)": (0.1, 1e-6),
+    "hogwild_local(samples=4, decay=0.6, schedule='sqrt')": (0.15, 1e-14),
+    "local_sgd(local_steps=3, decay=0.01)": (0.15, 1e-5),
+}
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_reaches_the_minimiser_of_homogeneous_data(label):
+    name, hyper = CASES[label]
+    lr, near = SLOWER.get(label, (STABLE.get(name, 0.15), 1e-20))
+    method, problem = make(name, hyper, lr=lr), quadratic(homogeneous=True)
     history = replay(simulate(FIXED, method, arrivals=1600), method, problem, every=1600)
     # The slowest take one step for four arrivals: (1 - 0.15 * 0.5)^400 < 3e-14.
     assert history["dist_sq"].iloc[0] > 1
-    assert history["dist_sq"].iloc[-1] < 1e-20
+    assert history["dist_sq"].iloc[-1] < near
 
 
 # f_i = a_i/2 (x - b_i)^2 on fixed times: the mean gradient vanishes at 1/11; weighted by how often a worker answers (1/seconds) at -0.9489.
@@ -149,9 +169,7 @@ def test_every_shape_of_the_model_counts_alike(name, hyper):
     assert [s.k for s in states] == [0] * 4
     for e in range(len(trace)):
         grads = [torch.sin(e + x) for x in models]
-        states = [
-            method.rule.receive(s, Arrival(g, int(trace.worker[e]), e % 9, 0.5 + e % 3)) for s, g in zip(states, grads, strict=True)
-        ]
+        states = [method.rule.receive(s, Arrival(g, int(trace.worker[e]), e % 9, 0.5 + e % 3)) for s, g in zip(states, grads, strict=True)]
         assert [s.x.shape for s in states] == [x.shape for x in models]
         assert len({s.k for s in states}) == 1 and all(s.n == 4 for s in states)
         assert torch.equal(states[0].x[1], states[1].x)

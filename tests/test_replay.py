@@ -32,13 +32,15 @@ def test_checkpoints_are_at_0_every_and_the_end(every, arrivals, expected):
 def test_the_table():
     problem, methods = quadratic(sigma=1.0), [ASGD, METHODS["fedbuff"](0.2, buffer=3)]
     history = replay(TRACE, methods, problem, seeds=[4, 9], every=60)
-    columns = ["run", "method", "lr", "seed", "time", "arrivals", "updates", "used", "loss", "grad_norm_sq", "gap", "dist_sq", "status"]
-    assert list(history.columns) == columns
+    columns = ["run", "method", "lr", "seed", "time", "arrivals", "updates", "used", "rounds", "bytes"]
+    assert list(history.columns) == [*columns, "loss", "grad_norm_sq", "gap", "dist_sq", "status"]
     ends = history.groupby("run").last()
     assert ends[["method", "lr", "seed", "status"]].values.tolist() == [
         ["asgd", 0.1, 4, "done"], ["asgd", 0.1, 9, "done"], ["fedbuff(buffer=3)", 0.2, 4, "done"], ["fedbuff(buffer=3)", 0.2, 9, "done"],
     ]  # fmt: skip
-    assert ends["updates"].tolist() == [130, 130, 43, 43] and ends["used"].tolist() == [130] * 4
+    assert ends["updates"].tolist() == ends["rounds"].tolist() == [130, 130, 43, 43] and ends["used"].tolist() == [130] * 4
+    # Four models at the start, then a gradient up and a model down for each arrival; 5 numbers of 8 bytes.
+    assert history["bytes"].tolist() == [(4 + 2 * e) * 40 for e in history["arrivals"]] and ends["bytes"].tolist() == [264 * 40] * 4
     x = history.attrs["x"]
     assert x.shape == (4, 5) and x.dtype == torch.float64
     for name, value in problem.metrics(x).items():

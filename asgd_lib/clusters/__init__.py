@@ -6,6 +6,7 @@ worker has had, so two policies on one seed meet the same luck.
 
 from asgd_lib.clusters.base import Cluster
 from asgd_lib.clusters.fixed import Fixed, equal, spread, straggler
+from asgd_lib.clusters.network import Link, Network, Nodes
 from asgd_lib.clusters.phases import Dropout, Switching
 from asgd_lib.clusters.random import Exponential, LogNormal, Pareto, TruncatedNormal, Uniform
 from asgd_lib.clusters.recorded import FromTrace
@@ -24,4 +25,7 @@ __all__ = [
     "Switching",
     "Dropout",
     "FromTrace",
+    "Link",
+    "Network",
+    "Nodes",
 ]

@@ -36,6 +36,10 @@ class State(NamedTuple):
 class Rule(Protocol):
     """A frozen dataclass whose first field is `lr`, with two pure functions.
 
+    A rule whose workers hold models of their own also has `read(s, worker)`, the model `(..., d)` at which that worker computes next (by
+    default the server's `x`). One whose workers may have to wait has `ready(s, worker)`, and one whose workers do not report every gradient
+    `reports(s, worker)`, whether the next one is followed by a message. A state may count `rounds` and vectors `sent`, for the history.
+
     In a replay `lr` (and what the class names in `batched`) may be a tensor `(R, 1)`, one value a run.
     """
 

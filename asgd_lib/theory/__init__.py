@@ -22,6 +22,18 @@ from asgd_lib.theory.delays import (
 )
 from asgd_lib.theory.dude import dude_delays, dude_noise_factor, dude_noise_time, dude_straggler_cycles
 from asgd_lib.theory.fixed_points import adaptive_weights, fixed_point, measured_adaptive_weights, uniform_weights
+from asgd_lib.theory.hogwild import (
+    hogwild_bound,
+    hogwild_log_start,
+    hogwild_permissible_delay,
+    hogwild_round_ratio,
+    hogwild_rounds,
+    logistic_facts,
+    sgd_bound,
+    sgd_error_constant,
+    sgd_lower_bound,
+)
+from asgd_lib.theory.momentum import critical_step_naive_momentum, critical_step_ormo
 from asgd_lib.theory.noise import average_grad_norm_sq, noise_floor
 from asgd_lib.theory.rates import (
     dude_cautious_step,
@@ -59,6 +71,8 @@ __all__ = [
     "critical_step_asgd",
     "critical_step_dude",
     "critical_step_minibatch",
+    "critical_step_naive_momentum",
+    "critical_step_ormo",
     "delay_sum",
     "delay_tail_bound",
     "delay_weights_asgd",
@@ -73,7 +87,13 @@ __all__ = [
     "dude_straggler_cycles",
     "dude_tau_max",
     "fixed_point",
+    "hogwild_bound",
+    "hogwild_log_start",
+    "hogwild_permissible_delay",
+    "hogwild_round_ratio",
+    "hogwild_rounds",
     "linear_recursion_radius",
+    "logistic_facts",
     "lower_bound_time_heterogeneous",
     "lower_bound_time_homogeneous",
     "mean_delay",
@@ -86,6 +106,9 @@ __all__ = [
     "rate_nonconvex",
     "round_time_asynchronous",
     "round_time_synchronous",
+    "sgd_bound",
+    "sgd_error_constant",
+    "sgd_lower_bound",
     "throughput_ratio",
     "time_asgd",
     "time_dude",

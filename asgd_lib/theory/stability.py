@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from asgd_lib.checks import count, finite, positive
+from asgd_lib.checks import count, finite, inside, positive
 
 
 def linear_recursion_radius(lr: float, weights_by_delay: ArrayLike) -> float:
@@ -68,11 +68,12 @@ def critical_step_dude(n: int) -> float:
     return 2.0 * n * math.sin(phi) ** 2 / math.sin(n * phi)
 
 
-def critical_step_minibatch(n: int, summed: bool = False) -> float:
-    """Critical step of minibatch SGD, times 1/L: 2 where the server steps with the mean of n gradients, 2/n with their
-    sum.
+def critical_step_minibatch(n: int, summed: bool = False, momentum: float = 0.0) -> float:
+    """Critical step of minibatch SGD, times 1/L: 2 (1 + beta) where the server steps with the mean of n gradients, an
+    n-th of it with their sum; beta is heavy-ball `momentum`.
 
     The methods of this library take the mean; the delay-independent paper's experiment takes the sum, which is how its
     step size compares with ASGD's, gradient by gradient. Source: derived.
     """
-    return 2.0 / (count("n", n) if summed else 1)
+    inside("momentum", momentum, 0.0, 1.0, open_high=True)
+    return 2.0 * (1.0 + momentum) / (count("n", n) if summed else 1)

@@ -1,0 +1,97 @@
+"""Clusters whose messages take time: links with a latency and a bandwidth, flat or in nodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asgd_lib.checks import count, non_negative, positive
+from asgd_lib.clusters.base import Clock, Cluster
+
+
+@dataclass(frozen=True)
+class Link:
+    """A message of b bytes takes `latency` + b / `bandwidth` seconds; `bandwidth` in bytes/s."""
+
+    latency: float = 0.0
+    bandwidth: float = math.inf
+
+    def __post_init__(self):
+        non_negative("latency", self.latency)
+        if self.bandwidth != math.inf:
+            positive("bandwidth", self.bandwidth)
+
+    def seconds(self, message_bytes: float) -> float:
+        """Seconds for one message."""
+        return self.latency + message_bytes / self.bandwidth
+
+
+@dataclass(frozen=True)
+class Network:
+    """The workers of `base` behind links: a job that reports takes the transfer down (the model), the compute time, and up (the message).
+
+    `up` and `down`: one `Link` for all, or one a worker; `down` is like `up` by default. Transfers do not share bandwidth, and a worker
+    does not compute while it sends.
+    """
+
+    base: Cluster
+    up: Link | Sequence[Link] = Link()
+    down: Link | Sequence[Link] | None = None
+
+    def __post_init__(self):
+        for name in ("up", "down"):
+            links = getattr(self, name) if getattr(self, name) is not None else self.up
+            links = (links,) * self.base.n if isinstance(links, Link) else links
+            if not isinstance(links, Sequence) or len(links) != self.base.n or not all(isinstance(link, Link) for link in links):
+                raise ValueError(f"{name} must be one Link, or one for each of the {self.base.n} workers; got {links!r}.")
+            object.__setattr__(self, name, tuple(links))
+
+    @property
+    def n(self) -> int:
+        return self.base.n
+
+    def clock(self, seed: int) -> Clock:
+        return self.base.clock(seed)
+
+    def transfer(self, worker: int, message_bytes: float) -> float:
+        """Seconds that `worker` spends on one message down and one up."""
+        return self.down[worker].seconds(message_bytes) + self.up[worker].seconds(message_bytes)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The workers of `base` in nodes of `per_node`: a `local` link within a node, a `between` link from the nodes to the server.
+
+    A message to or from the server crosses both; workers 0..per_node-1 are node 0, and so on.
+    """
+
+    base: Cluster
+    per_node: int
+    local: Link = Link()
+    between: Link = Link()
+
+    def __post_init__(self):
+        count("per_node", self.per_node)
+        if self.base.n % self.per_node:
+            raise ValueError(f"{self.base.n} workers do not fill nodes of {self.per_node}; choose a divisor.")
+
+    @property
+    def n(self) -> int:
+        return self.base.n
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self.n // self.per_node
+
+    def node(self, worker: int) -> int:
+        """The node of `worker`."""
+        return worker // self.per_node
+
+    def clock(self, seed: int) -> Clock:
+        return self.base.clock(seed)
+
+    def transfer(self, worker: int, message_bytes: float) -> float:
+        """Seconds that `worker` spends on one message down and one up."""
+        return 2.0 * (self.local.seconds(message_bytes) + self.between.seconds(message_bytes))

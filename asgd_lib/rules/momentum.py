@@ -1,0 +1,92 @@
+"""Momentum on asynchronous gradients: the baselines that ordered momentum is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asgd_lib.checks import inside, positive
+from asgd_lib.rules.base import Arrival
+
+
+def power(base: float | Tensor, exponent: int) -> float | Tensor:
+    """base^exponent by multiplications alone: torch's own power rounds a number differently in batches of different sizes."""
+    result, square = 1.0, base
+    while exponent:
+        if exponent & 1:
+            result = result * square
+        square, exponent = square * square, exponent >> 1
+    return result
+
+
+class MomentumState(NamedTuple):
+    x: Tensor
+    k: int
+    n: int
+    u: Tensor  # (..., d) momentum, in units of steps
+
+
+@dataclass(frozen=True)
+class _Momentum:
+    lr: float | Tensor
+    momentum: float | Tensor = 0.9
+    batched: ClassVar[tuple[str, ...]] = ("lr", "momentum")
+
+    def __post_init__(self):
+        positive("lr", self.lr)
+        inside("momentum", self.momentum, 0.0, 1.0, open_high=True)
+
+    def init(self, x0: Tensor, n: int) -> MomentumState:
+        return MomentumState(x0, 0, n, torch.zeros_like(x0))
+
+
+@dataclass(frozen=True)
+class NaiveMomentum(_Momentum):
+    """Heavy-ball momentum fed with whatever arrives: u <- beta u + lr g, x <- x - u.
+
+    Source: the naive baseline of arXiv:2407.19234; as printed.
+    """
+
+    def receive(self, s: MomentumState, a: Arrival) -> MomentumState:
+        u = self.momentum * s.u + self.lr * a.grad
+        return MomentumState(s.x - u, s.k + 1, s.n, u)
+
+
+@dataclass(frozen=True)
+class SMEGA2(NaiveMomentum):
+    """Naive momentum whose workers read ahead: they get x - (beta + ... + beta^(n-1)) u, where the momentum alone will have carried x.
+
+    n - 1 is the mean delay, the number of updates that the momentum will make before the gradient is back.
+    Source: Cohen, Hakimi and Schuster 2022, SMEGA2, a single momentum buffer with look-ahead; the exact form is our reading.
+    """
+
+    def read(self, s: MomentumState, worker: int) -> Tensor:
+        """The model that `worker` is sent."""
+        beta = self.momentum
+        return s.x - sum(power(beta, j) for j in range(1, s.n)) * s.u
+
+
+class ShiftedState(NamedTuple):
+    x: Tensor
+    k: int
+    n: int
+    u: tuple[Tensor, ...]  # each worker's momentum, (..., d)
+
+
+@dataclass(frozen=True)
+class ShiftedMomentum(_Momentum):
+    """Momentum as old as the gradient: u_i <- beta u_i + lr g_i, x <- x - u_i, with u_i the momentum when worker i last read.
+
+    Source: Giladi, Nacson, Hoffer and Soudry 2020, shifted momentum, u_{t+1} = beta u_{t-delay} + lr g(x_{t-delay}); our reading: the
+    momentum of the update that the worker's model came from is kept for it at the server.
+    """
+
+    def init(self, x0: Tensor, n: int) -> ShiftedState:
+        return ShiftedState(x0, 0, n, (torch.zeros_like(x0),) * n)
+
+    def receive(self, s: ShiftedState, a: Arrival) -> ShiftedState:
+        u = self.momentum * s.u[a.worker] + self.lr * a.grad
+        return ShiftedState(s.x - u, s.k + 1, s.n, s.u[: a.worker] + (u,) + s.u[a.worker + 1 :])

@@ -93,7 +93,8 @@ def test_runs_in_one_batch_are_the_runs_alone(kind, dtype, tolerance):
     methods = [METHODS["asgd"](lr=lr) for lr in (0.02, 0.1)]
     together = replay(TRACE, methods, problem, seeds=(0, 1), every=120).attrs["x"]
     alone = [replay(TRACE, m, problem, seeds=(s,), every=120, jobs_per_call=1).attrs["x"][0] for m in methods for s in (0, 1)]
-    # Measured: equal to the bit, but for 3e-16 in MLP's float64. Sums inside a matrix product may be ordered by its size, so rounding is allowed and no more.
+    # Measured: equal to the bit, but for 3e-16 in MLP's float64. Sums inside a matrix product may be ordered by its size:
+    # rounding is allowed, and no more.
     for one, row in zip(alone, together, strict=True):
         assert (one - row).norm() <= tolerance * row.norm()
     assert len({tuple(row.tolist()) for row in together}) == 4

@@ -19,18 +19,16 @@ class History:
 
     def __init__(self, runs: Sequence[tuple[str, float, int]]):
         self._runs = pd.DataFrame(runs, columns=["method", "lr", "seed"]).rename_axis("run").reset_index()
-        self._rows: list[pd.DataFrame] = []
+        self._rows: list[dict[str, np.ndarray]] = []  # one entry a checkpoint; a DataFrame each would cost more than many arrivals
         self._x: dict[int, Tensor] = {}
         self._status = np.full(len(runs), "done", dtype=object)
 
     def add(self, runs: Sequence[int], alive: Tensor, time: float, counts: Mapping[str, int], metrics: Mapping[str, Tensor]) -> None:
         """One checkpoint of the runs that are still alive: `counts` holds COUNTS, each metric is (R,)."""
-        rows = pd.DataFrame({"run": np.asarray(runs)[alive.numpy()], "time": float(time)})
-        for name in COUNTS:
-            rows[name] = counts[name]
-        for name, value in metrics.items():
-            rows[name] = value[alive].double().numpy()
-        self._rows.append(rows)
+        rows = np.asarray(runs)[alive.numpy()]
+        same = {"time": float(time), **{name: counts[name] for name in COUNTS}}
+        columns = {name: value[alive].double().numpy() for name, value in metrics.items()}
+        self._rows.append({"run": rows, **{name: np.full(len(rows), value) for name, value in same.items()}, **columns})
 
     def end(self, runs: Sequence[int], x: Tensor, status: np.ndarray) -> None:
         """The last models (R, d) of a batch, and how each run ended."""
@@ -39,7 +37,8 @@ class History:
 
     def frame(self) -> pd.DataFrame:
         """One row per (run, checkpoint); the last models, in run order, are on `attrs["x"]`."""
-        table = pd.concat(self._rows, ignore_index=True).merge(self._runs, on="run")
+        columns = {name: np.concatenate([rows[name] for rows in self._rows]) for name in self._rows[0]}
+        table = pd.DataFrame(columns).merge(self._runs, on="run")
         table["status"] = self._status[table["run"]]
         for name in COUNTS:
             table[name] = table[name].astype(np.int64)

@@ -51,6 +51,9 @@ class Trace:
     def __len__(self) -> int:
         return len(self.job)
 
+    def __repr__(self) -> str:
+        return f"Trace(n={self.n}, arrivals={len(self)}, lost={len(self.lost) - len(self.in_flight)}, in_flight={len(self.in_flight)})"
+
     def __eq__(self, other) -> bool:
         """Same workers, same arrivals, same losses, bit by bit (`meta` is not compared)."""
         if not isinstance(other, Trace):

@@ -8,7 +8,7 @@ from cases import any_cluster, laws
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgd_lib import METHODS, Trace, simulate
+from asgd_lib import METHODS, Trace, clusters, simulate
 from asgd_lib.trace import LOST
 
 NAN, INF = float("nan"), float("inf")
@@ -102,3 +102,8 @@ def test_pickle_keeps_a_trace(cluster, name, until):
     trace = simulate(cluster, METHODS[name](0.1), until=until)
     again = pickle.loads(pickle.dumps(trace))
     assert again == trace and again.meta == trace.meta
+
+
+def test_a_trace_is_shown_in_one_line():
+    trace = simulate(clusters.Fixed((1.0, 2.0)), METHODS["asgd"](lr=0.1), arrivals=3)
+    assert repr(trace) == "Trace(n=2, arrivals=3, lost=0, in_flight=2)"

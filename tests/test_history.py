@@ -142,6 +142,12 @@ def test_at_best_lr_keeps_those_rows_and_no_others():
     assert last.groupby("method")["value"].mean().to_dict() == pytest.approx(dict(zip(best["method"], best["value"], strict=True)))
 
 
+def test_at_best_lr_takes_each_methods_own_from_the_middle_of_its_grid():
+    rows = scores(*((m, lr, 0, abs(lr - best)) for m, best in (("a", 2.0), ("b", 3.0)) for lr in (1.0, 2.0, 3.0, 4.0)))
+    kept = history.at_best_lr(rows, history.best_lr(rows))
+    assert kept[["method", "lr"]].to_numpy().tolist() == [["a", 2.0], ["b", 3.0]]
+
+
 # samples
 
 

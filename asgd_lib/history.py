@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from asgd_lib.checks import choice
+
 COLUMNS = ("run", "method", "lr", "seed", "time", "arrivals", "updates", "used", "rounds", "bytes")
 """Before the metrics; `status` comes after them. `time` is in seconds; `bytes` have crossed the network so far, in both directions."""
 COUNTS = COLUMNS[5:]
@@ -69,6 +71,7 @@ def final(history: pd.DataFrame, metric: str = "loss", *, last: float = 0.0) -> 
     With `last` = 0.2, the mean over the last fifth of the arrivals instead. A run that diverged has the value inf.
     """
     rows = _bare(history)
+    choice("metric", metric, [c for c in rows if c not in COLUMNS and c != "status"] + list(COLUMNS[4:]))
     keep = rows["arrivals"] >= (1 - last) * rows.groupby("run")["arrivals"].transform("max")
     table = rows[keep].groupby("run", sort=True).agg(
         method=("method", "first"), lr=("lr", "first"), seed=("seed", "first"), status=("status", "first"), value=(metric, "mean")
@@ -83,6 +86,8 @@ def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock
     `clock` is "time" (s), "arrivals" or "updates"; inf where the target is never reached.
     """
     rows = _bare(history)
+    choice("metric", metric, [c for c in rows if c not in COLUMNS and c != "status"] + list(COLUMNS[4:]))
+    choice("clock", clock, COLUMNS[4:])
     hit = rows[metric] >= target if rising else rows[metric] <= target
     table = rows.groupby("run", sort=True)[["method", "lr", "seed", "status"]].first().reset_index()
     first = rows[hit].groupby("run")[clock].first().astype(float)

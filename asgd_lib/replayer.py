@@ -39,11 +39,12 @@ def replay(
     """Compute the models of a run along `trace`, for every method and seed, and evaluate them exactly at checkpoints.
 
     Runs are methods x seeds, in the order given; methods that differ only in numbers (step sizes) are computed as one batch, with the bits
-    they would have alone. A job's gradient depends only on the model it read, so the outstanding jobs are computed together, at most
-    `jobs_per_call` at a time (default: what fits the caches).
+    they would have alone (over data to rounding: matrix products may choose another kernel for another batch). A job's gradient depends
+    only on the model it read, so the outstanding jobs are computed together, at most `jobs_per_call` at a time (default: what fits the
+    caches).
 
     Returns one row per (run, checkpoint), checkpoints at 0, every `every` arrivals and at the end. Columns: `run, method, lr, seed`, then
-    `time` (simulated seconds)`, arrivals, updates, used` (arrivals that changed the state), the problem's metrics, and `status`, one of
+    `time` (simulated seconds)`, arrivals, updates, used` (arrivals that changed the state)`, rounds, bytes`, the problem's metrics, and `status`, one of
     `done`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found its loss infinite, NaN or
     over 1e6 (1 + |first loss|). `attrs["x"]` holds the last models `(R, d)`. `timeout` bounds the wall time in seconds.
 

@@ -192,7 +192,10 @@ def test_no_question_changes_the_history():
     assert runs.equals(before) and torch.equal(runs.attrs["x"], x) and last.equals(copy)
 
 
-@pytest.mark.parametrize(("ask", "given"), [("final", {"metric": "los"}), ("time_to", {"metric": "los"}), ("time_to", {"clock": "seconds"})])
+UNKNOWN = [("final", {"metric": "los"}), ("time_to", {"metric": "los"}), ("time_to", {"clock": "seconds"})]
+
+
+@pytest.mark.parametrize(("ask", "given"), UNKNOWN)
 def test_an_unknown_column_is_refused_with_the_known_ones(ask, given):
     table = replay(TRACE, SWEEP[0], PROBLEM)
     target = {"target": 1.0} if ask == "time_to" else {}

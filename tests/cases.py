@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import pytest
@@ -90,6 +91,12 @@ def any_cluster(draw, most: int = 6, phases: bool = True):
     if kind == "Switching":
         return clusters.Switching(times, tuple(3 * t for t in times), period=draw(st.floats(0.5, 20.0)))
     return getattr(clusters, kind)(times)
+
+
+def local_sizes(samples, growth, n, rounds):
+    """Gradients of each of n workers in rounds 0, 1, ... of hogwild_local."""
+    totals = {"constant": lambda i: samples, "linear": lambda i: samples * (i + 1), "log": lambda i: samples * (i + 1) / math.log(i + 2)}
+    return [max(1, math.ceil(totals[growth](i) / n)) for i in range(rounds)]
 
 
 def tensors(value) -> list[Tensor]:

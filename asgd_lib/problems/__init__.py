@@ -4,6 +4,7 @@ from asgd_lib.problems.base import Problem
 from asgd_lib.problems.linear import LeastSquares, LogisticRegression, Softmax
 from asgd_lib.problems.mlp import MLP
 from asgd_lib.problems.quadratic import Quadratic
+from asgd_lib.problems.resnet import ResNet
 from asgd_lib.problems.torch_module import SmallCNN, TorchModule
 
-__all__ = ["Problem", "Quadratic", "LeastSquares", "LogisticRegression", "Softmax", "MLP", "SmallCNN", "TorchModule"]
+__all__ = ["Problem", "Quadratic", "LeastSquares", "LogisticRegression", "Softmax", "MLP", "SmallCNN", "ResNet", "TorchModule"]

@@ -44,7 +44,7 @@ def replay(
     caches).
 
     Returns one row per (run, checkpoint), checkpoints at 0, every `every` arrivals and at the end. Columns: `run, method, lr, seed`, then
-    `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the problem's metrics, and
+    `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the metrics, and
     `status`, one of `done`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found its loss
     infinite, NaN or over 1e6 (1 + |first loss|). `attrs["x"]` holds the last models `(R, d)`. `timeout` bounds the wall time in seconds.
 

@@ -84,7 +84,7 @@ def test_dtype_is_the_callers_choice():
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(ValueError, match="name must be one of 'digits'.*'fashion_mnist'; got 'cifar'"):
+    with pytest.raises(ValueError, match="name must be one of 'digits'.*'cifar10'; got 'cifar'"):
         data.load("cifar")
 
 

@@ -49,7 +49,7 @@ lab: $(STAMP) ## open JupyterLab on the first notebook
 	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab notebooks/00_start_here.ipynb
 
 data: $(STAMP) ## fetch the larger data sets (the small ones are inside the library)
-	@$(PY) -m asgd_lib.data
+	@$(PY) -m asgd_lib.data $(ARGS)
 
 clean: ## remove caches and quick results; never .venv, verdicts or results/full
 	@rm -rf results/scratch .pytest_cache .ruff_cache .hypothesis build notebooks/.ipynb_checkpoints

@@ -71,7 +71,7 @@ def final(history: pd.DataFrame, metric: str = "loss", *, last: float = 0.0) -> 
     With `last` = 0.2, the mean over the last fifth of the arrivals instead. A run that diverged has the value inf.
     """
     rows = _bare(history)
-    choice("metric", metric, [c for c in rows if c not in COLUMNS and c != "status"] + list(COLUMNS[4:]))
+    choice("metric", metric, _measured(rows))
     keep = rows["arrivals"] >= (1 - last) * rows.groupby("run")["arrivals"].transform("max")
     table = rows[keep].groupby("run", sort=True).agg(
         method=("method", "first"), lr=("lr", "first"), seed=("seed", "first"), status=("status", "first"), value=(metric, "mean")
@@ -86,8 +86,8 @@ def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock
     `clock` is "time" (s), "arrivals" or "updates"; inf where the target is never reached.
     """
     rows = _bare(history)
-    choice("metric", metric, [c for c in rows if c not in COLUMNS and c != "status"] + list(COLUMNS[4:]))
-    choice("clock", clock, COLUMNS[4:])
+    choice("metric", metric, _measured(rows))
+    choice("clock", clock, _measured(rows))
     hit = rows[metric] >= target if rising else rows[metric] <= target
     table = rows.groupby("run", sort=True)[["method", "lr", "seed", "status"]].first().reset_index()
     first = rows[hit].groupby("run")[clock].first().astype(float)
@@ -187,6 +187,11 @@ def stable_lr(history: pd.DataFrame, metric: str = "gap") -> tuple[float, float]
     if first == 0:
         raise ValueError(f"The smallest step size of the sweep, {by_lr.index[0]:g}, is unstable: try smaller ones.")
     return float(by_lr.index[first - 1]), float(by_lr.index[first])
+
+
+def _measured(rows: pd.DataFrame) -> list[str]:
+    """The columns that hold clocks, counts and metrics, the caller's own included."""
+    return [c for c in rows if c not in (*COLUMNS[:4], "status")]
 
 
 def _bare(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -145,6 +146,7 @@ def check_parameters(namespace: MutableMapping[str, Any], /, **kinds: Kind) -> d
 
     Call it as the first statement after the parameters cell, with `globals()`. Any other literal in the namespace is
     taken for a misspelt parameter (papermill injects a name that nobody reads, and the run would use the default).
+    Unless OMP_NUM_THREADS is set already, it becomes 1, which is what the committed numbers were computed with.
     Once a namespace has passed, later calls look at the declared names only: then it holds the notebook's own results.
     """
     if not namespace.get(_PASSED, False):
@@ -159,6 +161,8 @@ def check_parameters(namespace: MutableMapping[str, Any], /, **kinds: Kind) -> d
         except ValueError as error:
             raise ParameterError(f"{error}{_hint(namespace[name])}") from None
     namespace[_PASSED] = True
+    # Read when torch is imported: threads of small operations that wait for each other on a busy machine cost minutes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     return {name: namespace[name] for name in kinds}
 
 

@@ -34,6 +34,7 @@ _NAMES = {
     "Claim": "claims",
     "simulate": "simulator",
     "replay": "replayer",
+    "plateau_schedule": "adaptive",
 }
 
 __version__ = "0.1.0"

@@ -285,6 +285,8 @@ def test_a_trace_of_another_policy_is_refused():
         ({"schedule": "falling"}, "or 'plateau'; got 'falling'"),
         ({"schedule": ((4, 1),), "warm_up": 1, "epoch": 5}, "has its warm-up and cool-down in it"),
         ({"schedule": "plateau", "epoch": 10}, "need to know when training ends"),
+        ({"schedule": "plateau", "epochs": 10, "epoch_sync": True}, "go by epochs"),
+        ({"schedule": "plateau", "epoch": 10, "epochs": 10}, "needs epoch_sync=True"),
     ],
 )
 def test_senseless_hyperparameters_are_refused(hyper, says):

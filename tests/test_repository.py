@@ -25,7 +25,7 @@ LAYERS = [
     {"rules", "policies", "problems"},
     {"methods", "history", "dispatch"},
     {"simulator", "replayer", "distributed"},
-    {"sweep", "critical", "virtual"},
+    {"sweep", "critical", "virtual", "adaptive"},
     {"theory", "intervals", "claims", "verdicts", "plots", "results"},
     {"cli", "__main__"},
 ]

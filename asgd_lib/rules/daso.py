@@ -68,6 +68,8 @@ class Daso:
             lengths(self.epochs, self.warm_up, self.cool_down)
         elif count("cool_down", self.cool_down, least=0) or self.schedule == PLATEAU:
             raise ValueError("A cool-down and a plateau schedule need to know when training ends: epochs=90, say.")
+        if self.schedule == PLATEAU and not self.epoch_sync:
+            raise ValueError("A plateau schedule needs epoch_sync=True: an epoch's loss is known when all nodes have ended it.")
         if isinstance(self.schedule, str) and self.schedule != PLATEAU:
             raise ValueError(f"schedule must be a tuple of (skip, wait) pairs, or 'plateau'; got {self.schedule!r}.")
         fixed = unroll(cycling, count("warm_up", self.warm_up, least=0), self.cool_down, self.epochs)

@@ -35,6 +35,7 @@ _NAMES = {
     "simulate": "simulator",
     "replay": "replayer",
     "plateau_schedule": "adaptive",
+    "serve": "distributed.run",
 }
 
 __version__ = "0.1.0"

@@ -12,10 +12,10 @@ import torch
 from asgd_lib import data, partition, problems, replay
 
 
-def digits(n: int) -> problems.MLP:
+def digits(n: int, hidden: int = 12) -> problems.MLP:
     """A small network on the digits, in double precision: what is left between a run and its replay is the order of sums."""
     X, y, *_ = data.load("digits")
-    return problems.MLP(X.double(), y, partition.dirichlet(y, n, alpha=0.5, seed=0), batch=8, hidden=12)
+    return problems.MLP(X.double(), y, partition.dirichlet(y, n, alpha=0.5, seed=0), batch=8, hidden=hidden)
 
 
 def apart(measured, method, problem, seed: int = 0) -> float:

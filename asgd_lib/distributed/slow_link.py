@@ -13,7 +13,8 @@ from asgd_lib.checks import count, positive
 
 _TOOLS = ("unshare", "nsenter", "ip", "tc")
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_BURST = 32 << 10  # bytes that pass a line at once after a pause; below one maximal segment the line would stall
+_PACKETS = 4096  # bytes that must be able to pass at once: less than two packets, and the line stalls
+_TICK = 1e-3  # s of the line's rate that pass at once after a pause; with less, wake-ups of the kernel's timer limit fast lines
 _QUEUE = "100ms"  # packets that would wait longer in front of a line are dropped
 _PATIENCE = 20.0  # s for one command that sets up a namespace
 INTERFACE = "eth0"  # every host's own end of its line
@@ -46,7 +47,8 @@ class SlowLink:
     """`hosts` hosts behind a switch, each on a line that carries `bandwidth` bytes/s out and as much in; a context manager.
 
     Processes of one host reach each other at full speed, by its own address or by 127.0.0.1; between hosts a token bucket lets
-    `bandwidth` bytes/s through (after a pause 32 KiB at once), without added latency. `hosts[h]` has the address and the way in.
+    `bandwidth` bytes/s through (after a pause `burst` bytes at once), packet headers of about 4 % included, without added latency.
+    `hosts[h]` has the address and the way in.
 
     The namespaces die with their processes: with the `with` block, and with this process however it ends.
 
@@ -58,6 +60,11 @@ class SlowLink:
         self.size, self.bandwidth = count("hosts", hosts, most=200), float(bandwidth)
         self.hosts: list[Host] = []
         self._holders: list[subprocess.Popen] = []
+
+    @property
+    def burst(self) -> int:
+        """Bytes that pass a line at once after a pause: those of 1 ms, and at least two packets."""
+        return max(_PACKETS, round(_TICK * self.bandwidth))
 
     def __enter__(self) -> SlowLink:
         reason = _missing()
@@ -86,7 +93,7 @@ class SlowLink:
         switch = self._hold(["unshare", "-Urn"])
         _run(switch.inside, "ip link set lo up", "ip link add name br0 type bridge forward_delay 0", "ip link set br0 up")
         bits = max(1, round(8 * self.bandwidth))
-        shape = f"root tbf rate {bits}bit burst {_BURST} latency {_QUEUE}"
+        shape = f"root tbf rate {bits}bit burst {self.burst} latency {_QUEUE}"
         for h in range(self.size):
             host = self._hold([*switch.inside, "unshare", "-n"], f"10.77.0.{h + 1}")
             _run(

@@ -115,8 +115,8 @@ def test_no_machine_paths_and_no_package_indexes_in_committed_files():
 
 
 def test_readme_shows_the_committed_verdicts():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert verdicts.with_table(readme, verdicts.current_table()) == readme, "run: make verdicts"
+    for name, text in verdicts.current().items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, "run: make verdicts"
 
 
 def test_readme_table_needs_its_two_markers():

@@ -26,7 +26,7 @@ LAYERS = [
     {"methods", "history", "dispatch"},
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual", "specs", "adaptive"},
-    {"theory", "intervals", "claims", "verdicts", "plots", "results"},
+    {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results"},
     {"cli", "__main__", "serve"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -23,7 +23,7 @@ MODULES = sorted((ROOT / "asgd_lib").rglob("*.py"))
 LAYERS = [
     {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters", "journal"},
     {"rules", "policies", "problems"},
-    {"methods", "history", "dispatch"},
+    {"methods", "history", "dispatch", "transfers"},
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual", "specs", "adaptive"},
     {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results"},

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
-import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import spawn
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from asgd_lib.checks import count, positive
+from asgd_lib.distributed.meeting import START, join
 from asgd_lib.distributed.slow_link import Host
 
-LOOPBACK = "127.0.0.1"
 PRELOAD = ["asgd_lib.distributed.hierarchy", "torch._dynamo"]
 """Imported once, before processes are forked from it: the second is what DistributedDataParallel imports, for seconds, when first used."""
-_START = 120.0  # s for a process to start and to import the library on a busy machine
 _GRACE = 0.5  # s in which the first cause of a failure may still show up behind its consequences
 
 
@@ -32,9 +34,9 @@ def gang(
 ) -> Any:  # fmt: skip
     """What `work(*arguments)` returns in process 0 of `size` processes that have joined one `torch.distributed` group.
 
-    `work` must be importable; the arguments and the result travel through local pipes. `hosts[r]` is the host that process r enters
-    (default: all stay here and talk over 127.0.0.1, and nothing listens elsewhere). `timeout` bounds, in seconds, every wait for another
-    process.
+    `work` must be importable, and a script that defines it, or a class in its arguments, needs `if __name__ == "__main__":`; arguments and
+    result travel through local pipes. `hosts[r]` is the host that process r enters (default: all stay here and talk over 127.0.0.1, and
+    nothing listens elsewhere). `timeout` bounds, in seconds, every wait for another process.
 
     Raises RuntimeError, with a sentence, as soon as a process fails or dies; all others are then ended. They also end when the caller does.
     """
@@ -42,14 +44,16 @@ def gang(
     positive("timeout", timeout)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
+    job, script = _packed((work, arguments))
     members: list[tuple[Any, Connection]] = []
     try:
         for rank in range(size):
             ours, theirs = context.Pipe()
             host = hosts[rank] if hosts else None
             options = (rank, size, theirs, host, timeout, backend)
-            process = context.Process(target=_member, args=(work, arguments, *options), name=f"gang-{rank}", daemon=True)
-            process.start()
+            process = context.Process(target=_member, args=(job, script, *options), name=f"gang-{rank}", daemon=True)
+            with _no_main():
+                process.start()
             theirs.close()
             members.append((process, ours))
         return _watch(members)
@@ -62,16 +66,41 @@ def gang(
             process.close()
 
 
+def _packed(job: Any) -> tuple[bytes, dict | None]:
+    """`job` pickled, and what a process needs to import this script first, if the job has functions or classes of it."""
+    try:
+        packed = pickle.dumps(job)
+    except Exception as error:
+        raise ValueError(f"The job cannot be sent to other processes ({error}); use functions and classes of a module.") from error
+    if b"__main__" not in packed:
+        return packed, None
+    script = spawn.get_preparation_data("gang")
+    if not {"init_main_from_name", "init_main_from_path"} & script.keys():
+        raise ValueError("The job has a function or class that other processes cannot import; put it into a module, not into a notebook.")
+    return packed, script
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Start processes that do not import this script: its imports may start threads, and with threads no host can be entered."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _watch(members: list[tuple[Any, Connection]]) -> Any:
     """Pass the meeting point on, then wait for every member's word; RuntimeError at the first bad one."""
     started = time.monotonic()
     finished, result, failures = set(), None, {}
     while len(finished) < len(members):
         waiting = {pipe: rank for rank, (_, pipe) in enumerate(members) if rank not in finished}
-        patience = _GRACE if failures else None if started is None else max(0.0, started + _START - time.monotonic())
+        patience = _GRACE if failures else None if started is None else max(0.0, started + START - time.monotonic())
         ready = wait(list(waiting), patience)
         if not ready and not failures:
-            raise RuntimeError(f"The processes did not start within {_START:g} s; is the machine overloaded?")
+            raise RuntimeError(f"The processes did not start within {START:g} s; is the machine overloaded?")
         if not ready:
             break
         for pipe in ready:
@@ -111,12 +140,17 @@ def _send(pipe: Connection, value: Any) -> None:
         pass  # a member that is gone is found out by its own pipe
 
 
-def _member(work, arguments, rank: int, size: int, pipe: Connection, host: Host | None, timeout: float, backend: str) -> None:
+def _member(
+    job: bytes, script: dict | None, rank: int, size: int, pipe: Connection, host: Host | None, timeout: float, backend: str
+) -> None:  # fmt: skip
     try:
         if host is not None:
             host.enter()  # while there is one thread
         _end_with_parent()
         torch.set_num_threads(1)
+        if script is not None:
+            spawn.prepare(script)
+        work, arguments = pickle.loads(job)
         join(rank, size, pipe, host, timeout, backend)
         result = work(*arguments)
         dist.barrier()  # nobody takes its connections down while others still need them
@@ -147,29 +181,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-def join(rank: int, size: int, pipe: Connection, host: Host | None, timeout: float, backend: str) -> None:
-    """Make the default group: process 0 listens on its own address alone, at a port that the kernel chooses and the pipes pass on."""
-    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo" if host is None else host.interface
-    if host is not None:
-        _silence()
-    patience = timedelta(seconds=timeout)
-    if rank == 0:
-        address = LOOPBACK if host is None else host.address
-        listener = socket.create_server((address, 0))
-        port = listener.getsockname()[1]
-        store = dist.TCPStore(address, port, size, True, patience, wait_for_workers=False, master_listen_fd=listener.detach())
-        pipe.send(("meet", (address, port)))
-    else:
-        if not pipe.poll(_START):
-            raise RuntimeError("process 0 named no meeting point")
-        store = dist.TCPStore(*pipe.recv(), size, False, patience, wait_for_workers=False)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
-
-
-def _silence() -> None:
-    """Send this process's standard error nowhere: on a host without names, every connection is told that it has none. Errors are raised."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)

@@ -41,21 +41,23 @@ class TorchModule(Samples):
         pieces = x.split([s.numel() for s in self._shapes])
         return functional_call(self.module, {k: p.view(s) for k, p, s in zip(self._names, pieces, self._shapes, strict=True)}, (X,))
 
-    def _mean_grad(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _mean_grad(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            values = self.loss(self._forward(x, X), y)
+            output = self._forward(x, X)
+            values = self.loss(output, y)
             if values.shape != y.shape:
                 raise ValueError(f'The loss must return one value a sample, shape {tuple(y.shape)}; use reduction="none".')
             total = values.mean() if weight is None else values @ weight
-            return total.detach(), torch.autograd.grad(total, x)[0]
+            return total.detach(), torch.autograd.grad(total, x)[0], output.detach()
 
-    def _batch_grad(self, x, X, y):
-        return torch.stack([self._mean_grad(*row)[1] for row in zip(x, X, y, strict=True)])
+    def _batch_grad(self, x, X, y, out):
+        for row, inputs, targets, g in zip(x, X, y, out, strict=True):
+            g.copy_(self._mean_grad(row, inputs, targets)[1])
 
-    def _weighted(self, x, X, y, weight):
-        sums = [self._mean_grad(row, X, y, weight) for row in x]
-        return torch.stack([s[0] for s in sums]), torch.stack([s[1] for s in sums])
+    def _evaluate(self, x, X, y, weight):
+        loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))
+        return loss, grad, output.argmax(-1) if self.classifies else output
 
     def _predict(self, x, X):
         with torch.no_grad():

@@ -116,9 +116,17 @@ def best_lr(scores: pd.DataFrame, *, largest: bool = False) -> pd.DataFrame:
 
     `scores`: a table of `final` or `time_to`. Lower is better unless `largest`. `edge` says that the best lies at the end of the grid, so
     that the method is not known to be tuned. A step size with one diverged seed counts as diverged.
+    Raises ValueError for two scores of one method at one step size and seed: those of different problems or clusters have no common best.
     """
     sign = -1.0 if largest else 1.0
     table = _bare(scores)
+    twice = table[table.duplicated(["method", "lr", "seed"])]
+    if len(twice):
+        method, lr, seed = twice.iloc[0][["method", "lr", "seed"]]
+        raise ValueError(
+            f"Method {method!r} has several scores at lr = {lr:g} and seed {seed}. Tune each history by itself, or give the method of each "
+            "a name of its own before concat: history.assign(method=label)."
+        )
     table["value"] = np.where(np.isfinite(table["value"]), sign * table["value"], np.inf)
     means = table.groupby(["method", "lr"], sort=True)["value"].mean().reset_index()
     best = []

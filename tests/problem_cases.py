@@ -50,6 +50,23 @@ def convolutions() -> nn.Sequential:
     return nn.Sequential(*layers).double()
 
 
+class Codes(nn.Module):
+    """Characters 0 to 4 from the sizes of the inputs, which are real numbers in every other problem."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.abs().mul(2).long().clamp(max=4)
+
+
+def language_model() -> nn.Sequential:
+    layers = [nn.Embedding(5, 2), nn.Flatten(), nn.Linear(2 * FEATURES, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 5)]
+    return nn.Sequential(Codes(), *layers).double()
+
+
+def of_codes(inputs: Tensor, y, parts, *options, test=None, **more) -> problems.CharLM:
+    X, test = Codes()(inputs).to(inputs), test and (Codes()(test[0]).to(inputs), test[1])
+    return problems.CharLM(X, y, parts, *options, characters=5, width=2, hidden=HIDDEN, test=test, **more)
+
+
 P = problems
 # name -> how to build the problem, its targets, and the module and loss per sample that say what it should compute
 CASES = {
@@ -64,6 +81,7 @@ CASES = {
     "MLP": (P.MLP, {"hidden": HIDDEN}, LABELS, network, cross_entropy),
     "SmallCNN": (P.SmallCNN, {}, LABELS, convolutions, cross_entropy),
     "TorchModule": (lambda *a, **k: P.TorchModule(network(7), cross_entropy, *a, **k), {}, LABELS, lambda: network(7), cross_entropy),
+    "CharLM": (of_codes, {}, LABELS, language_model, cross_entropy),
 }  # fmt: skip
 NAMES = list(CASES)
 

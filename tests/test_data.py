@@ -84,7 +84,7 @@ def test_dtype_is_the_callers_choice():
 
 
 def test_unknown_name_lists_the_names():
-    with pytest.raises(ValueError, match="name must be one of 'digits'.*'cifar10'; got 'cifar'"):
+    with pytest.raises(ValueError, match="name must be one of 'digits'.*'cifar10', 'shakespeare'; got 'cifar'"):
         data.load("cifar")
 
 
@@ -94,7 +94,7 @@ def test_import_and_embedded_sets_need_no_network():
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.create_connection = socket.getaddrinfo = refuse\n"
         "from asgd_lib import data\n"
-        "print(*(len(data.load(name)[0]) for name in data.NAMES if name not in ('fashion_mnist', 'cifar10')))\n"
+        "print(*(len(data.load(name)[0]) for name in data.NAMES if name not in ('fashion_mnist', 'cifar10', 'shakespeare')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1497", "456", "144", "120", "354", "6000"]

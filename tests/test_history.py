@@ -148,6 +148,17 @@ def test_at_best_lr_takes_each_methods_own_from_the_middle_of_its_grid():
     assert kept[["method", "lr"]].to_numpy().tolist() == [["a", 2.0], ["b", 3.0]]
 
 
+def test_best_lr_mixes_no_parts_that_share_a_methods_name():
+    one, two = (replay(TRACE, SWEEP, PROBLEM, seeds=(0, 1), every=40) for _ in range(2))
+    with pytest.raises(ValueError, match="has several scores at lr = .* and seed 0. Tune each history by itself, or .*assign"):
+        history.best_lr(history.final(history.concat({"near": one, "far": two}), "gap"))
+    named = history.concat([h.assign(method=h["method"] + label) for h, label in ((one, ", near"), (two, ", far"))])
+    alone = history.best_lr(history.final(one, "gap"))
+    assert history.best_lr(history.final(named, "gap"))["lr"].tolist() == alone["lr"].tolist() * 2
+    later = two.assign(seed=two["seed"] + 2)  # more seeds of the same are no mixture
+    assert history.best_lr(history.final(history.concat([one, later]), "gap"))["lr"].tolist() == alone["lr"].tolist()
+
+
 # samples
 
 

@@ -23,7 +23,7 @@ MODULES = sorted((ROOT / "asgd_lib").rglob("*.py"))
 LAYERS = [
     {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters"},
     {"rules", "policies", "problems"},
-    {"methods", "history", "wavefront"},
+    {"methods", "history", "dispatch", "wavefront"},
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual"},
     {"theory", "intervals", "claims", "verdicts", "plots", "results"},

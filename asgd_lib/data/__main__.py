@@ -6,22 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from asgd_lib.data import bundled, cifar10, fashion_mnist
+from asgd_lib.data import bundled, cifar10, fashion_mnist, shakespeare
+
+OPTIONAL = {"cifar10": cifar10, "shakespeare": shakespeare}
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Print one line a data set or file; 0 if everything the full presets need is there, and CIFAR-10 if it was asked for, else 1."""
+    """Print one line a data set or file; 0 if everything the full presets need is there, and what was asked for, else 1."""
     parser = argparse.ArgumentParser(prog="python -m asgd_lib.data", description="Fetch what the full presets need, and say what is there.")
     parser.add_argument("--cifar10", action="store_true", help="fetch CIFAR-10 too, from its home; no licence comes with it")
-    wanted = parser.parse_args(arguments).cifar10
+    parser.add_argument("--shakespeare", action="store_true", help="fetch a megabyte of Shakespeare too, from char-rnn's repository")
+    wanted = vars(parser.parse_args(arguments))
     print(f"{', '.join(bundled.SETS)}: bundled with scikit-learn")
-    complete = [embedded(), fashion()]
-    try:
-        _, source = cifar10.obtain(*fashion_mnist.root(), download=wanted)
-        print(f"cifar10: from {source}")
-    except (OSError, ValueError) as error:
-        print(f"cifar10: {'MISSING' if wanted else 'not here, and optional: no preset needs it'}. {error}")
-        complete.append(not wanted)
+    complete = [embedded(), fashion(), *(optional(name, wanted[name]) for name in OPTIONAL)]
     return 0 if all(complete) else 1
 
 
@@ -33,6 +30,17 @@ def embedded() -> bool:
     except (OSError, ValueError) as error:
         print(f"fashion_mnist_small: MISSING. {error}")
         return False
+    return True
+
+
+def optional(name: str, wanted: bool) -> bool:
+    """Say whence a data set of OPTIONAL comes, after fetching it if it is `wanted`; False if it is and cannot be had."""
+    try:
+        _, source = OPTIONAL[name].obtain(*fashion_mnist.root(), download=wanted)
+        print(f"{name}: from {source}")
+    except (OSError, ValueError) as error:
+        print(f"{name}: {'MISSING' if wanted else 'not here, and optional: no preset needs it'}. {error}")
+        return not wanted
     return True
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image  # which matplotlib brings along
+from PIL import Image
 
 from asgd_lib.data import fetch
 

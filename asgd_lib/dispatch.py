@@ -1,0 +1,100 @@
+"""The bookkeeping behind a policy: which worker holds which job. Simulated and real runs share it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from asgd_lib.policies import Job, Policy
+from asgd_lib.trace import LOST, Trace
+
+
+class Dispatch:
+    """Jobs by number, in the order in which they are handed out; it is also the `View` that policies see.
+
+    Whoever runs the clock says how a job begins (`begin`) and what the rule counts (`k`, `ready`), sets `now` (s), and calls `finish` when
+    a job has ended.
+    """
+
+    def __init__(self, n: int, policy: Policy, seed: int):
+        self.n, self.policy, self.seed, self.now = n, policy, seed, 0.0
+        self.arrivals = self.created = self.outstanding = 0
+        self.arrived: list[int] = []  # job numbers, in order of arrival
+        self.lost: list[tuple] = []
+        self.worker: list[int] = []  # by job number, as the next three
+        self.read: list[int] = []
+        self.start: list[float] = []
+        self.end: list[float] = []
+        self.begun = [0] * n  # jobs that each worker has begun
+        self._load = [0] * n  # jobs that each worker holds
+        self._queues: dict[int, deque[int]] = {}
+
+    @property
+    def idle(self) -> list[int]:
+        return [w for w, load in enumerate(self._load) if not load]
+
+    @property
+    def k(self) -> int:
+        raise NotImplementedError
+
+    def ready(self, worker: int) -> bool:
+        raise NotImplementedError
+
+    def begin(self, job: int, index: int) -> None:
+        """The worker of `job` begins it now; it is the `index`-th job of that worker."""
+        raise NotImplementedError
+
+    def hand_out(self, worker: int) -> int:
+        """Give `worker` a job at the present model, to begin now or, where it is busy, to queue; the job's number."""
+        if not 0 <= worker < self.n:
+            raise ValueError(f"{self.policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
+        job = self.created
+        self.created += 1
+        self.outstanding += 1
+        self.worker.append(worker)
+        self.read.append(self.arrivals)
+        self.start.append(math.nan)
+        self.end.append(math.inf)
+        self._load[worker] += 1
+        if self._load[worker] == 1:
+            self._begin(job)
+        else:
+            self._queues.setdefault(worker, deque()).append(job)
+        return job
+
+    def finish(self, job: int, delivered: bool) -> None:
+        """Note that `job` has ended now, let its worker begin the next one that it holds, and ask the policy who gets a job."""
+        worker = self.worker[job]
+        self.end[job] = self.now
+        if delivered:
+            self.arrived.append(job)
+            self.arrivals += 1
+        else:
+            self.lost.append((job, worker, self.read[job], self.start[job], self.now))
+        self.outstanding -= 1
+        self._load[worker] -= 1
+        if self._load[worker]:
+            self._begin(self._queues[worker].popleft())
+        for next_worker in self.policy.react(Job(job, worker, self.read[job], self.start[job], self.now, not delivered), self):
+            self.hand_out(next_worker)
+
+    def _begin(self, job: int) -> None:
+        worker = self.worker[job]
+        index = self.begun[worker]
+        self.begun[worker] += 1
+        self.start[job] = self.now
+        self.begin(job, index)
+
+    def trace(self, meta: dict[str, str]) -> Trace:
+        """What has arrived so far; every other job is lost, or still in flight."""
+        order = np.array(self.arrived, dtype=np.int64)
+        columns = [np.array(c)[order] if len(order) else np.empty(0) for c in (self.worker, self.read, self.start, self.end)]
+        known = np.zeros(self.created, bool)
+        known[order] = True
+        known[[row[0] for row in self.lost]] = True
+        flying = [(j, self.worker[j], self.read[j], self.start[j], math.inf) for j in np.flatnonzero(~known).tolist()]
+        lost = np.array(sorted(self.lost + flying), dtype=LOST)
+        worker, read, start, end = columns
+        return Trace(self.n, order, worker, read, start, end, lost=lost, meta=meta)

@@ -31,11 +31,14 @@ def stream(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def key(*parts: Tensor | int) -> Tensor:
-    """Hash of integer coordinates: broadcasting int64 tensors (or ints) of any shapes to one int64 tensor."""
+def key(*parts: Tensor | int, after: Tensor | None = None) -> Tensor:
+    """Hash of integer coordinates: broadcasting int64 tensors (or ints) of any shapes to one int64 tensor.
+
+    `after` is the key of coordinates that come first: `key(a, b) = key(b, after=key(a))`.
+    """
     tensors = [p for p in parts if isinstance(p, Tensor)]
     device = tensors[0].device if tensors else None
-    h = torch.zeros((), dtype=torch.int64, device=device)
+    h = torch.zeros((), dtype=torch.int64, device=device) if after is None else after
     for part in parts:
         p = part if isinstance(part, Tensor) else torch.tensor(part, dtype=torch.int64, device=device)
         h = _mix((h ^ p).add_(_GOLDEN))

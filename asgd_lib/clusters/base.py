@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
+
 from asgd_lib import rng
 from asgd_lib.checks import positive
 
@@ -12,7 +14,8 @@ Clock = Callable[[int, int, float], tuple[float, bool]]
 """(worker, index, start) -> (seconds, delivered): the `index`-th job of that worker, begun at `start` seconds, ends `seconds` later,
 with its gradient delivered or lost; `inf` means never. The same arguments always give the same answer."""
 
-_BLOCK = 32
+_BLOCK = 32  # draws of one key
+_MOST = 8  # keys hashed at once
 
 
 class Cluster(Protocol):
@@ -35,17 +38,24 @@ def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]
     return seconds
 
 
-def uniforms(seed: int, stream: str) -> Callable[[int, int], float]:
-    """A function (worker, index) -> uniform draw in (0, 1), hashed in blocks for speed."""
-    blocks: dict[tuple[int, int], list[float]] = {}
-    number = rng.stream(stream)
+def uniforms(seed: int, stream: str, value: Callable[[int, float], float] | None = None) -> Callable[[int, int], float]:
+    """A function (worker, index) -> uniform draw u in (0, 1), or `value(worker, u)`.
+
+    Draws are hashed in blocks, of which a worker gets more at once the further it is; only the latest of each worker are kept.
+    """
+    kept: dict[int, tuple[int, list[float]]] = {}  # worker -> first index, values
+    prefix, nothing = rng.key(seed, rng.stream(stream)), (0, [])
 
     def draw(worker: int, index: int) -> float:
-        block, place = divmod(index, _BLOCK)
-        row = blocks.get((worker, block))
-        if row is None:
-            blocks.pop((worker, block - 2), None)
-            row = blocks[worker, block] = rng.uniform(rng.key(seed, number, worker, block), _BLOCK).tolist()
+        first, row = kept.get(worker, nothing)
+        place = index - first
+        if not 0 <= place < len(row):
+            block, place = divmod(index, _BLOCK)
+            blocks = torch.arange(block, block + min(block + 1, _MOST))
+            row = rng.uniform(rng.key(worker, blocks, after=prefix), _BLOCK).flatten().tolist()
+            if value is not None:
+                row = [value(worker, u) for u in row]
+            kept[worker] = block * _BLOCK, row
         return row[place]
 
     return draw

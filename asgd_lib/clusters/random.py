@@ -22,8 +22,8 @@ class _Random:
         raise NotImplementedError
 
     def clock(self, seed: int) -> Clock:
-        draw, quantile = uniforms(seed, "compute"), self.quantile
-        return lambda worker, index, start: (quantile(worker, draw(worker, index)), True)
+        seconds = uniforms(seed, "compute", self.quantile)
+        return lambda worker, index, start: (seconds(worker, index), True)
 
 
 @dataclass(frozen=True)

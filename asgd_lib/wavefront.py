@@ -79,6 +79,7 @@ class _Drawn:
         self._ahead = max(1, _DRAW_BYTES // (len(seeds) * problem.draw_bytes)) if problem.draw_bytes else arrivals
         self._low = self._high = 0  # arrivals whose draws are at hand
         self._draws: tuple[Tensor, ...] = ()
+        self._models = problem.x0.new_empty(0)  # stacked models, call after call in the same memory
 
     def _reach(self, e: int, last: int) -> None:
         """Drop the draws of arrivals before `e`, and make those up to `last` and some more."""
@@ -94,5 +95,5 @@ class _Drawn:
         L, S = self._L, len(self._seeds)
         rows = torch.tensor(now, device=self._worker.device)
         draws = tuple(draw.index_select(0, rows - self._low) for draw in self._draws)
-        x = torch.stack(models).view(len(now), L, S, -1)
-        return self._problem.grad_at(x, self._worker.index_select(0, rows), draws).view(len(now), L * S, -1).unbind(0)
+        torch.stack(models, out=self._models.resize_(len(now), L * S, models[0].shape[-1]))
+        return self._problem.grad_at(self._models.view(len(now), L, S, -1), self._worker.index_select(0, rows), draws).view(len(now), L * S, -1).unbind(0)

@@ -34,6 +34,8 @@ _NAMES = {
     "Claim": "claims",
     "simulate": "simulator",
     "replay": "replayer",
+    "plateau_schedule": "adaptive",
+    "serve": "distributed.run",
 }
 
 __version__ = "0.1.0"

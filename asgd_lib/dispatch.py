@@ -46,8 +46,11 @@ class Dispatch:
         """The worker of `job` begins it now; it is the `index`-th job of that worker."""
         raise NotImplementedError
 
-    def hand_out(self, worker: int) -> int:
-        """Give `worker` a job at the present model, to begin now or, where it is busy, to queue; the job's number."""
+    def handed_out(self, job: int) -> None:
+        """`job` has just got its number and its worker."""
+
+    def hand_out(self, worker: int) -> None:
+        """Give `worker` a job at the present model, to begin now or, where it is busy, to queue."""
         if not 0 <= worker < self.n:
             raise ValueError(f"{self.policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
         job = self.created
@@ -58,26 +61,26 @@ class Dispatch:
         self.start.append(math.nan)
         self.end.append(math.inf)
         self._load[worker] += 1
+        self.handed_out(job)
         if self._load[worker] == 1:
             self._begin(job)
         else:
             self._queues.setdefault(worker, deque()).append(job)
-        return job
 
-    def finish(self, job: int, delivered: bool) -> None:
-        """Note that `job` has ended now, let its worker begin the next one that it holds, and ask the policy who gets a job."""
+    def finish(self, job: int, delivered: bool, end: float | None = None) -> None:
+        """`job` has ended (at `end`, default now): its worker begins the next one that it holds, and the policy says who gets a job."""
         worker = self.worker[job]
-        self.end[job] = self.now
+        end = self.end[job] = self.now if end is None else end
         if delivered:
             self.arrived.append(job)
             self.arrivals += 1
         else:
-            self.lost.append((job, worker, self.read[job], self.start[job], self.now))
+            self.lost.append((job, worker, self.read[job], self.start[job], end))
         self.outstanding -= 1
         self._load[worker] -= 1
         if self._load[worker]:
             self._begin(self._queues[worker].popleft())
-        for next_worker in self.policy.react(Job(job, worker, self.read[job], self.start[job], self.now, not delivered), self):
+        for next_worker in self.policy.react(Job(job, worker, self.read[job], self.start[job], end, not delivered), self):
             self.hand_out(next_worker)
 
     def _begin(self, job: int) -> None:

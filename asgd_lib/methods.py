@@ -37,6 +37,7 @@ from asgd_lib.rules import (
     Rule,
     ShiftedMomentum,
 )
+from asgd_lib.rules.daso import Daso
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,4 @@ METHODS["shifted_momentum"] = Row(Greedy(), ShiftedMomentum, "Giladi, Nacson, Ho
 METHODS["smega2"] = Row(Greedy(), SMEGA2, "Cohen, Hakimi and Schuster 2022, SMEGA2; our reading")
 METHODS["hogwild_local"] = Row(Gated(), HogwildLocal, "Nguyen et al., arXiv:2010.14763; reconstructed")
 METHODS["local_sgd"] = Row(Gated(), _local_sgd, "local SGD with full participation")
+METHODS["daso"] = Row(Gated(), Daso, "Coquelin et al., arXiv:2104.05588; options for what Heat's code does beyond the paper")

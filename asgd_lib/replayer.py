@@ -17,7 +17,7 @@ from asgd_lib.checks import count, positive
 from asgd_lib.history import History
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
-from asgd_lib.rules import Arrival, Arrivals, Rule, State
+from asgd_lib.rules import Arrival, Arrivals, Rule, State, over_runs
 from asgd_lib.trace import Trace
 from asgd_lib.wavefront import Wavefront
 
@@ -68,8 +68,7 @@ def replay(
     for members, rule in _batches(methods):
         runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
         R = len(runs)
-        lrs = {f: torch.tensor(v, dtype=torch.float64).repeat_interleave(len(seeds)) for f, v in rule[1].items()}
-        batch_rule = dataclasses.replace(rule[0], **{f: v.view(R, 1).to(problem.x0) for f, v in lrs.items()})
+        batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
         run_seeds = torch.tensor(seeds, device=problem.x0.device)
         chunk = max(1, _CALL_BYTES // (R * problem.gradient_bytes)) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():

@@ -33,6 +33,8 @@ def simulate(
     does, the very rule object is run on a model with zero coordinates.
 
     A cluster with a network adds the transfers of a message of `message_bytes` (of a model: `problem.x0.nbytes`) to every job that reports.
+    For a rule with collectives it is an all-reduce within the node; one between the nodes begins when the last of them has sent and the
+    one before has ended, and what is left of it, and a broadcast in the node, are added to the job that needs its result.
 
     Raises ValueError where neither bound is given, a bound makes no sense, a network is not told the size of its messages, or the workers
     fall silent before `arrivals` is reached.
@@ -67,6 +69,10 @@ class _Loop(Dispatch):
         self._cluster, self._clock, self._message_bytes = cluster, cluster.clock(seed), message_bytes
         self._counter = Counter(method.rule, cluster.n)  # fed only when a policy asks for k
         self._heap: list[tuple[float, int, bool]] = []
+        self._sums: list[float] = []  # s, when each collective between nodes ended
+        groups = getattr(method.rule, "per_node", None), getattr(cluster, "per_node", None)
+        if None not in groups and groups[0] != groups[1]:
+            raise ValueError(f"The method has {groups[0]} workers a node and the cluster {groups[1]}: say per_node={groups[1]} to both.")
 
     @property
     def k(self) -> int:
@@ -85,9 +91,16 @@ class _Loop(Dispatch):
 
     def _transfer(self, worker: int) -> float:
         """Seconds that the job which `worker` begins spends on the network."""
-        rule = self._counter.rule
+        rule, cluster, size = self._counter.rule, self._cluster, self._message_bytes
         silent = hasattr(rule, "reports") and not rule.reports(self._state(), worker)
-        return 0.0 if silent else self._cluster.transfer(worker, self._message_bytes)
+        if not hasattr(rule, "collective"):
+            return 0.0 if silent else cluster.transfer(worker, size)
+        number, share = rule.collective(self._state())
+        if number > len(self._sums):
+            self._sums.append(max([self.now, *self._sums[-1:]]) + cluster.all_reduce(share * size))
+        needed = rule.awaits(self._state(), worker)
+        waiting = 0.0 if needed is None else max(0.0, self._sums[needed] - self.now) + cluster.broadcast(size)
+        return waiting + (0.0 if silent else cluster.inside(size))
 
     def begin(self, job: int, index: int) -> None:
         worker = self.worker[job]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from asgd_lib import journal
 from asgd_lib.atomic import atomic_path
 
 SCHEMA = "1"
@@ -86,10 +87,18 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trace:
-        """Read what `save` wrote; ValueError with the remedy where the file is damaged, of another kind or of another version."""
+        """Read what `save` wrote, or the journal of a real run, even of one that crashed.
+
+        ValueError with the remedy where the file is damaged, of another kind or of another version.
+        """
         path = Path(path)
         if not path.exists():
             raise FileNotFoundError(f"There is no trace file at {path}; save one with trace.save(path).")
+        if path.is_file() and journal.is_journal(path):
+            meta = journal.header(path)
+            arrived, lost = journal.rows(path)
+            columns = zip(*arrived, strict=True) if arrived else ((),) * len(COLUMNS)
+            return cls(meta.pop("n"), *columns, lost=np.array(lost, dtype=LOST), meta=meta)
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 header = json.loads(str(arrays["header"][()]))

@@ -96,4 +96,5 @@ class _Drawn:
         rows = torch.tensor(now, device=self._worker.device)
         draws = tuple(draw.index_select(0, rows - self._low) for draw in self._draws)
         torch.stack(models, out=self._models.resize_(len(now), L * S, models[0].shape[-1]))
-        return self._problem.grad_at(self._models.view(len(now), L, S, -1), self._worker.index_select(0, rows), draws).view(len(now), L * S, -1).unbind(0)
+        grads = self._problem.grad_at(self._models.view(len(now), L, S, -1), self._worker.index_select(0, rows), draws)
+        return grads.view(len(now), L * S, -1).unbind(0)

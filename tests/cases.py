@@ -32,6 +32,13 @@ VARIANTS = {
         {"samples": 4, "decay": 0.6, "schedule": "sqrt"},
     ],
     "local_sgd": [{"local_steps": 1}, {"local_steps": 3, "decay": 0.01}],
+    "daso": [
+        {"per_node": 2},
+        {"skip": 0, "wait": 0, "compress": True},
+        {"skip": 2, "wait": 1, "early_return": True},
+        {"per_node": 2, "skip": 8, "wait": 2, "local_skip": 2, "momentum": 0.5},
+        {"epoch": 5, "schedule": ((0, 0), (4, 2), (1, 1)), "epoch_sync": True},
+    ],
 }
 CASES = {METHODS[name](0.1, **hyper).label: (name, hyper) for name in METHODS for hyper in [{}, *VARIANTS.get(name, [])]}
 

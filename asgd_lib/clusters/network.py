@@ -26,6 +26,17 @@ class Link:
         """Seconds for one message."""
         return self.latency + message_bytes / self.bandwidth
 
+    def ring(self, members: int, message_bytes: float) -> float:
+        """Seconds of a bandwidth-optimal all-reduce among `members` in a ring: 2 (m - 1) messages of 1/m of the bytes, one after another.
+
+        Source: Patarasuk and Yuan 2009, ring all-reduce.
+        """
+        return 2.0 * (members - 1) * self.seconds(message_bytes / members)
+
+    def broadcast(self, members: int, message_bytes: float) -> float:
+        """Seconds until a pipelined broadcast has reached all of `members`: m - 1 latencies, and the bytes once."""
+        return (members - 1) * self.latency + message_bytes / self.bandwidth if members > 1 else 0.0
+
 
 @dataclass(frozen=True)
 class Network:
@@ -58,12 +69,25 @@ class Network:
         """Seconds that `worker` spends on one message down and one up."""
         return self.down[worker].seconds(message_bytes) + self.up[worker].seconds(message_bytes)
 
+    def inside(self, message_bytes: float) -> float:
+        """Seconds of an all-reduce within a node: none, every worker is a node."""
+        return 0.0
+
+    def all_reduce(self, message_bytes: float) -> float:
+        """Seconds of a ring all-reduce over all workers, which is as slow as the slowest of the links."""
+        return max(link.ring(self.n, message_bytes) for link in self.up)
+
+    def broadcast(self, message_bytes: float) -> float:
+        """Seconds of a broadcast within a node: none."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Nodes:
-    """The workers of `base` in nodes of `per_node`: a `local` link within a node, a `between` link from the nodes to the server.
+    """The workers of `base` in nodes of `per_node`: a `local` link within a node, a `between` link out of it.
 
-    A message to or from the server crosses both; workers 0..per_node-1 are node 0, and so on.
+    A message to or from a server crosses both; a method of collectives (DASO) has ring all-reduces within and between nodes, with one
+    transfer of either kind at a time. Workers 0..per_node-1 are node 0, and so on.
     """
 
     base: Cluster
@@ -95,3 +119,15 @@ class Nodes:
     def transfer(self, worker: int, message_bytes: float) -> float:
         """Seconds that `worker` spends on one message down and one up."""
         return 2.0 * (self.local.seconds(message_bytes) + self.between.seconds(message_bytes))
+
+    def inside(self, message_bytes: float) -> float:
+        """Seconds of a ring all-reduce among the workers of a node."""
+        return self.local.ring(self.per_node, message_bytes)
+
+    def all_reduce(self, message_bytes: float) -> float:
+        """Seconds of a ring all-reduce among one worker of each node."""
+        return self.between.ring(self.nodes, message_bytes)
+
+    def broadcast(self, message_bytes: float) -> float:
+        """Seconds until one worker of a node has given its model to the others."""
+        return self.local.broadcast(self.per_node, message_bytes)

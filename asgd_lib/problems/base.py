@@ -15,7 +15,8 @@ class Problem(Protocol):
 
     A problem may cut `grad` in two, so that what does not depend on a model is drawn early, for many jobs at once, and only once for all
     step sizes: `draws(worker, job, seed)`, a tuple of tensors (m, S, ...) for S seeds, and `grad_at(x, worker, draws)`, gradients
-    (m, L, S, d) at L models of every job and seed, in memory of their own: `x` is written over by the next call. Then `draw_bytes` is the memory of one job's draws, bytes.
+    (m, L, S, d) at L models of every job and seed, in memory of their own: `x` is written over by the next call. Then `draw_bytes` is the
+    memory of one job's draws, bytes.
     """
 
     n: int

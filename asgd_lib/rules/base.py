@@ -7,7 +7,8 @@ Shapes: R runs, d coordinates. `x` and `grad` are `(..., d)`, in a replay `(R, d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -94,6 +95,13 @@ class Counter:
         self.state = self.rule.receive(self.state, Arrival(self._nothing, worker, delay, seconds))
         self.updates.append(self.state.k)
         return delay
+
+
+def over_runs(rule: Rule, *, like: Tensor, **values: Sequence[float]) -> Rule:
+    """The rule with one value a run, tensors (R, 1) with the dtype and device of `like`, for each of `values` (default: its own, R = 1)."""
+    names = getattr(type(rule), "batched", ("lr",))
+    values = values or {name: [float(getattr(rule, name))] for name in names}
+    return replace(rule, **{name: torch.tensor(v, dtype=torch.float64).view(-1, 1).to(like) for name, v in values.items()})
 
 
 def update_delays(trace: Trace, rule: Rule) -> np.ndarray:

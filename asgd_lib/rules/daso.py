@@ -34,9 +34,11 @@ class Daso:
     What Heat's code does beyond the paper are options, all off:
     `early_return`: a wait of W = B - 1 ends only at the next global sum (the code returns early on the batch before one), so that B = 2,
     W = 1 merges two batches late with the weight of one.
-    `epoch_sync`: the last batch of an epoch ends with a blocking average, and the turns of the GPUs begin anew.
+    `epoch_sync`: the last batch of an epoch ends with a blocking average, and the turns of the GPUs begin anew; a sum that would be due
+    later weighs less (W is cut) and is received halfway, or not at all.
     `compress`: models are sent as bfloat16 in the blocking phases (we round what is sent and sum in full; Heat sums in bfloat16, too).
-    `local_skip` > 1: between receiving a sum and sending the next, gradients are averaged in the node only every `local_skip` batches.
+    `local_skip` > 1: between receiving a sum and sending the next, gradients are averaged in the node only every `local_skip` batches; the
+    models of a node's GPUs drift apart, and at the next sum all but one are thrown away.
 
     A sum is received at the latest when the next one is sent: in that case the node sends first and merges then, as in the code. Shapes
     (..., d). Source: arXiv:2104.05588; Heat, `heat.optim.DASO`. Raises ValueError where n is not a multiple of `per_node`.
@@ -66,6 +68,8 @@ class Daso:
             lengths(self.epochs, self.warm_up, self.cool_down)
         elif count("cool_down", self.cool_down, least=0) or self.schedule == PLATEAU:
             raise ValueError("A cool-down and a plateau schedule need to know when training ends: epochs=90, say.")
+        if self.schedule == PLATEAU and not self.epoch_sync:
+            raise ValueError("A plateau schedule needs epoch_sync=True: an epoch's loss is known when all nodes have ended it.")
         if isinstance(self.schedule, str) and self.schedule != PLATEAU:
             raise ValueError(f"schedule must be a tuple of (skip, wait) pairs, or 'plateau'; got {self.schedule!r}.")
         fixed = unroll(cycling, count("warm_up", self.warm_up, least=0), self.cool_down, self.epochs)
@@ -169,8 +173,15 @@ class Daso:
         if b % phase.every and not last:
             return None
         turn = -(-b // phase.every) if self.epoch_sync else number
-        late = self.early_return and phase.wait == phase.skip - 1
-        return Sync(number, turn % self.per_node, 0 if last else phase.wait, batch + (phase.skip if late else phase.wait))
+        before = (turn - 1) % self.per_node if turn else None
+        due, wait = phase.wait, 0 if last else phase.wait
+        if self.epoch_sync and b + wait >= self.epoch:
+            # Heat compares the batches since sending with those left, and misses the odd ones.
+            wait = self.epoch - 1 - b
+            due = phase.skip if wait % 2 else wait // 2
+        if self.early_return and (b + due + 1) % phase.every == 0:
+            due = phase.skip
+        return Sync(number, turn % self.per_node, wait, batch + due, before)
 
     def _talk(self, s: DasoState, p: int, node: Node, batch: int) -> DasoState:
         """What node `p` sends after a batch, and what it and those that waited for it receive."""
@@ -179,6 +190,8 @@ class Daso:
             x = node.models[sync.talker]
             halved = self.compress and not self.phase(batch).wait
             s = send(s, sync, to_bfloat16(x) if halved else x, halved)
+            if sync.before is not None:  # as in Heat, once the model is sent
+                node = node._replace(models=(node.models[sync.before],) * self.per_node)
             # The blocking average replaces the model, and with it whatever an earlier sum would have changed.
             waits, pending = (due, sync) if sync.wait else (sync, None)
             node = node._replace(sent=node.sent + 1, pending=pending, waits=waits)

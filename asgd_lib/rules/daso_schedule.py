@@ -57,8 +57,8 @@ def plateau_phases(
     """The phases of all `epochs` epochs, given the training loss at the end of each epoch so far: skips shrink while the loss stalls.
 
     Cycling begins with (B, W) = (`skip`, 1). An epoch is bad unless its loss is below (1 - `threshold`) times the best so far; on the bad
-    epoch after `patience` others B is halved and W is lowered by 1 (halved with `halve_wait`), not below 1; at B = 1 it starts again from
-    B = `most`, W = local_skip = `most` // 4. Epochs whose losses are not known yet go on like the last known one.
+    epoch after `patience` others B is halved and W is lowered by 1 (halved with `halve_wait`), to between 1 and B; at B = 1 it starts again
+    from B = `most`, W = local_skip = `most` // 4. Epochs whose losses are not known yet go on like the last known one.
 
     Source: Heat, `epoch_loss_logic` and `DetectMetricPlateau`, which fire on the third bad epoch where the documentation says second, and
     lower W by 1 where the paper and the code's comment halve it (our reading). With `warm_up = 0` Heat's code never leaves the blocking
@@ -88,7 +88,8 @@ def plateau_phases(
 def _next(now: Phase, most: int, halve_wait: bool) -> Phase:
     if now.skip == 1:
         return Phase(most, most // 4, most // 4)
-    return Phase(now.skip // 2, max(1, now.wait // 2 if halve_wait else now.wait - 1), max(1, now.local_skip // 2))
+    skip, wait = now.skip // 2, now.wait // 2 if halve_wait else now.wait - 1
+    return Phase(skip, min(skip, max(1, wait)), max(1, now.local_skip // 2))
 
 
 def lengths(epochs: int, warm_up: int, cool_down: int) -> tuple[int, int, int]:

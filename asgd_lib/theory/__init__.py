@@ -10,6 +10,18 @@ inf F, `sigma_sq` the variance of a stochastic gradient (expected squared norm),
 the step size.
 """
 
+from asgd_lib.theory.daso import (
+    BFLOAT16_ROUNDOFF,
+    daso_batch_time,
+    daso_bytes,
+    daso_critical_step,
+    daso_efficiency,
+    daso_multiplier,
+    daso_own_weight,
+    daso_saving,
+    daso_share_for,
+    flat_ring_bytes,
+)
 from asgd_lib.theory.delays import (
     arrival_shares,
     delay_sum,
@@ -64,6 +76,7 @@ from asgd_lib.theory.times import (
 )
 
 __all__ = [
+    "BFLOAT16_ROUNDOFF",
     "adaptive_weights",
     "arrival_shares",
     "average_grad_norm_sq",
@@ -73,6 +86,14 @@ __all__ = [
     "critical_step_minibatch",
     "critical_step_naive_momentum",
     "critical_step_ormo",
+    "daso_batch_time",
+    "daso_bytes",
+    "daso_critical_step",
+    "daso_efficiency",
+    "daso_multiplier",
+    "daso_own_weight",
+    "daso_saving",
+    "daso_share_for",
     "delay_sum",
     "delay_tail_bound",
     "delay_weights_asgd",
@@ -87,6 +108,7 @@ __all__ = [
     "dude_straggler_cycles",
     "dude_tau_max",
     "fixed_point",
+    "flat_ring_bytes",
     "hogwild_bound",
     "hogwild_log_start",
     "hogwild_permissible_delay",

@@ -1,0 +1,75 @@
+"""`serve`: the same methods on real processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from asgd_lib.checks import count
+from asgd_lib.clusters import Cluster
+from asgd_lib.distributed.children import Children, Fault
+from asgd_lib.distributed.link import LOOPBACK, connect, listen
+from asgd_lib.distributed.session import Run, Served
+from asgd_lib.distributed.torchrun import Place, place, work_at
+from asgd_lib.methods import Method
+from asgd_lib.problems import Problem
+
+
+def serve(
+    problem: Problem,
+    method: Method,
+    *,
+    n_workers: int | None = None,
+    arrivals: int,
+    cluster: Cluster | None = None,
+    seed: int = 0,
+    folder: str | os.PathLike | None = None,
+    resume: bool = False,
+    checkpoint_every: float = 30.0,
+    timeout: float = 60.0,
+    faults: Sequence[Fault] = (),
+) -> Served | None:
+    """Run `method` on real processes until the server has processed `arrivals` gradients.
+
+    Starts `n_workers` processes (default: all `problem.n`, which it must be) on the loopback interface alone, and is their server itself.
+    Workers compute on one thread each; on one thread, replay computes the same bits. `cluster` injects worker times (and transfers, if it
+    has a network): a worker sleeps until they have passed. In scripts, call it under `if __name__ == "__main__":`, as everything that
+    starts processes.
+
+    Started by `torchrun` with n + 1 processes, on one machine or many, process 0 is the server and process w + 1 worker w, for which
+    `serve` returns None. On many, sockets listen on the address that faces MASTER_ADDR. Nothing from the network is unpickled, but nothing
+    is encrypted either: use a network that you trust.
+
+    With a `folder` the run is durable: `journal` there is written event by event and can be read as a trace at any time
+    (`Trace.load`), `checkpoint.pt` every `checkpoint_every` seconds, `trace.npz` at the end. A run whose server was killed goes on with
+    `resume=True` and `arrivals` in total, and ends where an unbroken replay of its trace ends.
+
+    Raises TimeoutError, naming the workers that are waited for, where nothing has arrived for `timeout` seconds; RuntimeError where the
+    gradient of a worker fails; ValueError where numbers make no sense or the folder belongs to another run.
+    """
+    n = problem.n if n_workers is None else count("n_workers", n_workers)
+    if n != problem.n:
+        raise ValueError(f"The problem is split over {problem.n} workers and n_workers is {n}; split the data over as many as there are.")
+    if cluster is not None and cluster.n != n:
+        raise ValueError(f"The cluster has {cluster.n} workers and the problem {n}; they must agree.")
+    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout)
+    here = place()
+    if here is not None:
+        return _serve_at(here, run, timeout)
+    run.open()
+    store, port = listen()
+    children = Children(problem, LOOPBACK, port, run.seed)
+    try:
+        return run.serve(store, lambda: connect(LOOPBACK, port, 30.0), LOOPBACK, children, sorted(faults, key=lambda fault: fault.after))
+    finally:
+        children.stop()
+
+
+def _serve_at(here: Place, run: Run, timeout: float) -> Served | None:
+    """Play the part of a process that torchrun has started."""
+    if here.size != run.problem.n + 1:
+        raise ValueError(f"{run.problem.n} workers and a server need {run.problem.n + 1} processes; torchrun started {here.size}.")
+    if here.rank:
+        return work_at(run.problem, here, run.seed, timeout)
+    run.open()
+    return run.serve(here.store(), here.line, here.host)

@@ -1,0 +1,167 @@
+"""The server of a real run: the policy decides, the rule computes, the journal remembers."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asgd_lib.clusters import Cluster
+from asgd_lib.dispatch import Dispatch
+from asgd_lib.distributed.lines import Line
+from asgd_lib.distributed.machine import Machine, gradient
+from asgd_lib.distributed.worker import ABSENT, COMPUTE
+from asgd_lib.journal import ARRIVED, BACK, BEGUN, LOST, QUEUED, Event, Journal
+from asgd_lib.methods import Method
+from asgd_lib.problems import Problem
+from asgd_lib.trace import Trace
+
+
+class Server(Dispatch):
+    """Takes what workers send, in the order in which it comes, and remembers it before it applies it.
+
+    A worker's death loses its job; the policy hears of it when the worker is back, as in simulations (`clusters.Dropout`). A frozen worker
+    is a slow one. All else follows from what arrived, was lost or came back, and when: a resumed server lives through its journal again.
+    """
+
+    def __init__(self, problem: Problem, method: Method, seed: int, cluster: Cluster | None = None, journal: Journal | None = None):
+        super().__init__(problem.n, method.policy, seed)
+        self.machine = Machine(method, problem.x0, problem.n)
+        self.lines: dict[int, Line] = {}
+        self.events = 0
+        self._problem, self._method, self._journal = problem, method, journal
+        self._cluster, self._clock = cluster, None if cluster is None else cluster.clock(seed)
+        self._current: dict[int, int] = {}  # worker -> the job that it has begun
+        self._away: dict[int, float] = {}  # worker -> since when (s); its job is lost
+        self._past: deque[Event] = deque()
+
+    @property
+    def k(self) -> int:
+        return self.machine.state.k
+
+    def ready(self, worker: int) -> bool:
+        return self.machine.ready(worker)
+
+    def handed_out(self, job: int) -> None:
+        self.machine.hand_out(job, self.worker[job])
+        if self.worker[job] in self._current:
+            self._note(QUEUED, job)
+
+    def begin(self, job: int, index: int) -> None:
+        worker = self.worker[job]
+        self._current[worker] = job
+        self._note(BEGUN, job)
+        if worker in self.lines:
+            self._send(job, index)
+
+    def start_all(self) -> None:
+        """Hand every worker its first job."""
+        for worker in range(self.n):
+            self.hand_out(worker)
+
+    def arrived_now(self, job: int, grad: Tensor) -> None:
+        """Apply the gradient (1, d) of `job`: first on paper, then in the model, so that no applied gradient is ever unknown."""
+        worker = self.worker[job]
+        self._note(ARRIVED, job, self.now)
+        self.machine.receive(job, worker, self.now - self.start[job], grad)
+        del self._current[worker]
+        self.finish(job, True)
+
+    def lost_now(self, worker: int) -> None:
+        """The job of `worker` will not arrive."""
+        self._away[worker] = self.now
+        self.machine.reads.pop(self._current[worker])
+        self._note(LOST, self._current[worker], self.now)
+
+    def back_now(self, worker: int) -> None:
+        """`worker` is there, or there again: what it had begun is lost, and the policy hears of it."""
+        if worker not in self._current:
+            return
+        if worker not in self._away:
+            self.lost_now(worker)
+        job = self._current.pop(worker)
+        self._note(BACK, job, self.now)
+        self.finish(job, False, self._away.pop(worker))
+
+    def current(self, worker: int) -> int | None:
+        """The job that `worker` has begun and not lost."""
+        return None if worker in self._away else self._current.get(worker)
+
+    def relive(self, past: Sequence[Event], checkpoint: Path) -> None:
+        """Do again what a journal says; gradients are computed anew from the checkpoint on, or from the beginning where there is none.
+
+        Raises ValueError where the journal does not follow from this method, problem and seed.
+        """
+        present, known = self.machine, self.machine.load(checkpoint) if checkpoint.exists() else 0
+        if known > len(past):
+            raise ValueError(f"{checkpoint} is newer than the journal beside it; restore the journal, or delete the checkpoint.")
+        nothing = torch.empty(0)
+        if known:
+            self.machine = Machine(self._method, nothing, self.n)  # counts only: the model comes with the checkpoint
+        self._past = deque(past)
+        if past:
+            self.start_all()
+        while self._past:
+            if self.events == known:
+                self.machine = present
+            event = self._past[0]
+            self.now = event.end
+            if event.kind == ARRIVED:
+                worker, job = event.worker, event.job
+                x = self.machine.reads[job].x
+                self.arrived_now(job, gradient(self._problem, x, worker, job, self.seed) if self.machine is present else nothing)
+            elif event.kind == LOST:
+                self.lost_now(event.worker)
+            elif event.kind == BACK:
+                self.back_now(event.worker)
+            else:  # a job that this method would not have handed out here
+                raise self._mismatch(event)
+        self.machine = present
+        for worker in sorted(set(self._current) - set(self._away)):
+            self.lost_now(worker)
+
+    def trace(self, meta: dict[str, str]) -> Trace:
+        self.lost += [self._row(self._current[worker], since) for worker, since in self._away.items()]
+        self._away.clear()
+        return super().trace(meta)
+
+    def checkpoint(self, path: Path) -> None:
+        """Save the model and what outstanding jobs have read, once the disk has the journal."""
+        if self._journal is not None:
+            self._journal.sync()
+        self.machine.save(path, self.events)
+
+    def _row(self, job: int, end: float) -> tuple:
+        return job, self.worker[job], self.read[job], self.start[job], end
+
+    def _note(self, kind: int, job: int, end: float = math.nan) -> None:
+        """Write an event down or, while the past is relived, see that it is the one that happened."""
+        event = Event(kind, *self._row(job, end))
+        self.events += 1
+        if self._past:
+            happened = self._past.popleft()
+            if repr(event) != repr(happened):  # NaN equals nothing
+                raise self._mismatch(happened)
+        elif self._journal is not None:
+            self._journal.write(event)
+
+    def _mismatch(self, happened: Event) -> ValueError:
+        return ValueError(
+            f"The journal does not follow from this method, problem and seed: its event {self.events} is {happened}. "
+            "Go on with the same ones, or choose another folder."
+        )
+
+    def _send(self, job: int, index: int) -> None:
+        """Give the worker its job, with the time that a cluster model injects."""
+        worker, seconds, delivered = self.worker[job], 0.0, True
+        if self._clock is not None:
+            seconds, delivered = self._clock(worker, index, self.now)
+            reports = getattr(self.machine.rule, "reports", None)
+            if hasattr(self._cluster, "transfer") and (reports is None or reports(self.machine.state, worker)):
+                seconds += self._cluster.transfer(worker, self._problem.x0.nbytes)
+        if seconds < math.inf:
+            self.lines[worker].give(COMPUTE if delivered else ABSENT, job, seconds, self.machine.reads[job].x.cpu())

@@ -1,0 +1,196 @@
+"""One real run, seen from its server: who joins, what arrives, and when it is over."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor
+
+from asgd_lib import journal
+from asgd_lib.checks import count, positive
+from asgd_lib.clusters import Cluster
+from asgd_lib.distributed.children import Children, Fault, first_starters
+from asgd_lib.distributed.lines import ANSWER, GONE, JOINED, Doorman, Line
+from asgd_lib.distributed.link import device
+from asgd_lib.distributed.server import Server
+from asgd_lib.distributed.worker import GRADIENT, STOP
+from asgd_lib.methods import Method
+from asgd_lib.problems import Problem
+from asgd_lib.trace import Trace
+
+_LAST_SEED = 2**63 - 1
+_TICK = 0.1  # s between looks at the clock while nothing happens
+_FAREWELL = 5.0  # s in which workers of other machines should take leave
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is left of a real run: `replay(trace, method, problem, seeds=[seed], jobs_per_call=1)` gives `x` again."""
+
+    trace: Trace
+    x: Tensor  # (d,) the server's last model
+    used: int  # arrivals that changed the state
+    seconds: float  # s of wall time, from the first job to the last arrival, without the time before a resumption
+    busy: float  # s of them that the server worked: policy, rule, journal
+
+
+class Run:
+    """One real run, from its first worker to its last arrival."""
+
+    def __init__(
+        self, problem: Problem, method: Method, arrivals: int, cluster: Cluster | None = None, seed: int = 0,
+        folder: str | os.PathLike | None = None, resume: bool = False, checkpoint_every: float = 30.0, timeout: float = 60.0,
+    ):  # fmt: skip
+        self.problem, self.method, self.cluster = problem, method, cluster
+        self.arrivals, self.seed = count("arrivals", arrivals), count("seed", seed, least=0, most=_LAST_SEED)
+        positive("timeout", timeout)
+        positive("checkpoint_every", checkpoint_every)
+        self._timeout, self._checkpoint_every = timeout, checkpoint_every
+        self.folder = None if folder is None else Path(folder)
+        self.meta = {"source": "recorded", "cluster": repr(cluster), "policy": repr(method.policy), "method": method.label}
+        self.meta |= {"lr": repr(float(method.lr)), "seed": str(seed)}
+        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._resume, self._busy = resume, 0.0
+        if resume and folder is None:
+            raise ValueError("resume=True needs the folder of the run that is to go on: folder=...")
+
+    def open(self) -> None:
+        """Make the server, at its beginning or where its journal ends."""
+        if self.folder is None:
+            self.server = Server(self.problem, self.method, self.seed, self.cluster)
+            return
+        path, past = self.folder / "journal", []
+        if path.exists():
+            if not self._resume:
+                raise ValueError(f"{self.folder} holds a run already; go on with resume=True, or choose another folder.")
+            past = list(journal.events(path))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}
+        self.server = Server(self.problem, self.method, self.seed, self.cluster, journal.Journal(path, self.meta | numbers))
+        self.server.relive(past, self.folder / "checkpoint.pt")
+
+    def serve(
+        self, store: dist.Store, line: Callable[[], dist.Store], host: str, children: Children | None = None, faults: Sequence[Fault] = ()
+    ) -> Served:
+        """Serve those who join at `store` until all arrivals are there; `line` gives a further connection to it."""
+        server, faults, gloo = self.server, list(faults), device(host)
+
+        def open_line(worker: int, incarnation: int) -> None:
+            Line(worker, incarnation, line, gloo, self.problem.x0, self._events).start()
+
+        doorman = Doorman(server.n, store, open_line)
+        doorman.start()
+        try:
+            expected = range(server.n) if children is None else first_starters(server.n, faults)
+            for worker in expected if children is not None else ():
+                children.start(worker)
+            self._gather(expected, store, children)
+            began, first = time.monotonic(), server.now
+            self._zero = began - first
+            if server.created:
+                for worker in list(server.lines):
+                    server.back_now(worker)
+            else:
+                server.start_all()
+            self._loop(store, children, faults)
+            seconds = time.monotonic() - began
+        finally:
+            doorman.close()
+            trace = self._finish(children)
+        return Served(trace, server.machine.state.x[0], server.machine.used, seconds, self._busy)
+
+    def _gather(self, expected: Sequence[int], store: dist.Store, children: Children | None) -> None:
+        """Wait for the first workers."""
+        deadline = time.monotonic() + self._timeout
+        while missing := sorted(set(expected) - set(self.server.lines)):
+            try:
+                what, line, _ = self._events.get(timeout=_TICK)
+                if what == JOINED:
+                    self.server.lines[line.worker] = line
+            except queue.Empty:
+                ended = children.ended() if children is not None else {}
+                if ended:
+                    worker, code = next(iter(ended.items()))
+                    raise RuntimeError(
+                        f"Worker {worker} ended with code {code} before the run began; what it said is above. "
+                        "In a script, serve(...) must stand under `if __name__ == '__main__':`."
+                    ) from None
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"Workers {missing} did not join within {self._timeout:g} s.") from None
+
+    def _loop(self, store: dist.Store, children: Children | None, faults: list[Fault]) -> None:
+        server = self.server
+        quiet_since = saved = time.monotonic()
+        while server.arrivals < self.arrivals:
+            while faults and faults[0].after <= server.arrivals:
+                children.inflict(faults.pop(0))
+            try:
+                what, line, message = self._events.get(timeout=_TICK)
+            except queue.Empty:
+                if time.monotonic() - quiet_since > self._timeout:
+                    raise TimeoutError(f"Nothing has arrived for {self._timeout:g} s. {self._who()}") from None
+                continue
+            woke = time.monotonic()
+            server.now = max(server.now, woke - self._zero)
+            if what == ANSWER and message.kind == GRADIENT:
+                quiet_since = woke
+            self._handle(what, line, message, store)
+            if self.folder is not None and woke - saved > self._checkpoint_every:
+                server.checkpoint(self.folder / "checkpoint.pt")
+                saved = time.monotonic()
+            self._busy += time.monotonic() - woke
+
+    def _handle(self, what: int, line: Line, message: Any, store: dist.Store) -> None:
+        server, worker = self.server, line.worker
+        present = server.lines.get(worker) is line
+        if what == JOINED:
+            server.lines[worker] = line
+            server.back_now(worker)
+        elif what == GONE and present:
+            del server.lines[worker]
+            if store.check([f"error/{worker}"]):
+                raise RuntimeError(f"The gradient of worker {worker} failed. {store.get(f'error/{worker}').decode()}")
+            if server.current(worker) is not None:
+                server.lost_now(worker)
+        elif what == ANSWER and present:  # else from an incarnation whose job was lost when the next one joined
+            if message.kind == GRADIENT:
+                server.arrived_now(server.current(worker), message.body.view(1, -1).to(self.problem.x0))
+            else:
+                server.back_now(worker)
+
+    def _who(self) -> str:
+        """A sentence on who has not answered."""
+        server = self.server
+        away = [f"worker {w} is gone" for w in range(server.n) if w not in server.lines]
+        busy = [
+            f"worker {w} has had its job for {server.now - server.start[server.current(w)] + self._timeout:.1f} s"
+            for w in server.lines
+            if server.current(w) is not None
+        ]
+        return f"{self.method.label} waits: {', '.join([*away, *busy])}. Start it again, or allow a longer timeout."
+
+    def _finish(self, children: Children | None) -> Trace:
+        """Send everybody home, and put the trace away."""
+        for line in self.server.lines.values():
+            line.give(STOP)
+        if children is None:
+            deadline = time.monotonic() + _FAREWELL
+            for line in self.server.lines.values():
+                line.join(max(0.0, deadline - time.monotonic()))
+        trace = self.server.trace(self.meta)
+        if self.folder is not None:
+            self.server.checkpoint(self.folder / "checkpoint.pt")
+            trace.save(self.folder / "trace.npz")
+        return trace
+
+
+def _fingerprint(x0: Tensor) -> str:
+    """Tells starts of different problems apart, in a journal's header."""
+    return f"{tuple(x0.shape)} {x0.dtype} {float(x0.double().sum()):.12g} {float(x0.double().abs().sum()):.12g}"

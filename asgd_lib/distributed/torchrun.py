@@ -1,0 +1,85 @@
+"""A real run whose processes somebody else starts: `torchrun`, Slurm, or a person on several machines."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from asgd_lib.distributed.link import LOOPBACK, Gone, connect, listen
+from asgd_lib.distributed.worker import work
+from asgd_lib.problems import Problem
+
+_ASLEEP = 0.2  # s between two attempts to reach the server
+_CONNECT = 30.0  # s that one attempt may take
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands: rank 0 is the server, rank w + 1 is worker w, and they meet at `address:port`."""
+
+    rank: int
+    size: int
+    address: str
+    port: int
+    host: str = LOOPBACK  # the address of this machine to which sockets are bound
+    agent: bool = False  # torchrun's agent listens at the port already
+    attempt: str = "0"  # torchrun's restarts do not see each other's keys
+
+    def store(self, seconds: float = _CONNECT) -> dist.Store:
+        """The store where all meet; rank 0 opens it. Gone where it does not answer within `seconds`."""
+        if self.rank or self.agent:
+            store = connect(self.address, self.port, seconds)
+        else:
+            store = listen(socket.gethostbyname(self.address), self.port)[0]
+        return dist.PrefixStore(f"asgd_lib/{self.attempt}", store)
+
+    def line(self) -> dist.Store:
+        """Another connection to the same store."""
+        return dist.PrefixStore(f"asgd_lib/{self.attempt}", connect(self.address, self.port, _CONNECT))
+
+
+def place(environment: Mapping[str, str] = os.environ) -> Place | None:
+    """This process's place by the variables that torchrun sets, None where it has not been started so.
+
+    Sockets are bound to the loopback interface where all processes share one machine, and else to the address that faces `MASTER_ADDR`.
+    Raises ValueError where RANK and WORLD_SIZE are there, but not MASTER_ADDR and MASTER_PORT.
+    """
+    if "RANK" not in environment or int(environment.get("WORLD_SIZE", 1)) < 2:
+        return None
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in environment]
+    if missing:
+        raise ValueError(f"RANK and WORLD_SIZE are set, but not {' and '.join(missing)}: say where the server is.")
+    address, port, size = environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), int(environment["WORLD_SIZE"])
+    together = environment.get("LOCAL_WORLD_SIZE") == environment["WORLD_SIZE"] or address in ("localhost", LOOPBACK)
+    host = LOOPBACK if together else _facing(address, port)
+    agent = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return Place(int(environment["RANK"]), size, address, port, host, agent, environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def work_at(problem: Problem, here: Place, seed: int, patience: float) -> None:
+    """Be worker `here.rank - 1` until the server says stop; ConnectionError where it is gone for more than `patience` seconds."""
+    torch.set_num_threads(1)
+    since = time.monotonic()
+    while True:
+        try:
+            if work(problem, here.rank - 1, here.store(max(1.0, min(patience, _CONNECT))), seed, here.host):
+                return
+            since = time.monotonic()
+        except Gone:
+            pass
+        if time.monotonic() - since > patience:
+            raise ConnectionError(f"The server at {here.address}:{here.port} is gone, and did not come back within {patience:g} s.")
+        time.sleep(_ASLEEP)
+
+
+def _facing(address: str, port: int) -> str:
+    """This machine's address on the route to `address`; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, port))
+        return probe.getsockname()[0]

@@ -1,0 +1,66 @@
+"""What command lines say, made into clusters, methods and problems."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from importlib import import_module
+
+import yaml
+
+from asgd_lib import clusters, data, partition, problems
+from asgd_lib.clusters import Cluster
+from asgd_lib.methods import METHODS, Method
+from asgd_lib.problems import Problem
+
+KINDS: dict[str, Callable] = {"softmax": problems.Softmax, "mlp": problems.MLP, "cnn": problems.SmallCNN}
+SPEEDS = ("Fixed", "Exponential", "LogNormal", "Pareto")
+
+
+def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, seed: int = 0) -> Problem:
+    """`KIND:DATA`, such as softmax:digits, split over `n` workers (evenly, or by Dirichlet(`alpha`)); or `MODULE:FUNCTION`, called with n.
+
+    Raises ValueError, with a sentence, where there is no such thing.
+    """
+    kind, _, rest = text.partition(":")
+    if not rest:
+        raise ValueError(f"A problem is KIND:DATA (kinds {', '.join(KINDS)}), as softmax:digits, or MODULE:FUNCTION; got {text!r}.")
+    if kind not in KINDS:
+        try:
+            return getattr(import_module(kind), rest)(n)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{text!r} is neither one of {', '.join(KINDS)} with a data set nor MODULE:FUNCTION. {error}") from error
+    X, y, X_test, y_test = data.load(rest)
+    parts = partition.iid(len(y), n, seed=seed) if alpha is None else partition.dirichlet(y, n, alpha, seed=seed)
+    return KINDS[kind](X, y, parts, batch, test=(X_test, y_test))
+
+
+def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:
+    """The method of the table with `lr` and `KEY=VALUE` settings, whose values are read as YAML."""
+    hyper = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"A setting is KEY=VALUE, as in momentum=0.9; got {setting!r}.")
+        value = yaml.safe_load(value)
+        hyper[key] = tuple(value) if isinstance(value, list) else value
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}; the table has {', '.join(METHODS)}.")
+    return METHODS[name](lr=lr, **hyper)
+
+
+def cluster(text: str, n: int) -> Cluster:
+    """`KIND:SECONDS`, such as Exponential:0.02 for `n` equal workers, or Fixed:0.01,0.01,0.05 worker by worker."""
+    kind, _, rest = text.partition(":")
+    try:
+        seconds = tuple(float(s) for s in rest.split(","))
+    except ValueError:
+        seconds = ()
+    if kind not in SPEEDS or len(seconds) not in (1, n):
+        raise ValueError(f"A cluster is KIND:SECONDS with a kind of {', '.join(SPEEDS)} and one number, or {n} with commas; got {text!r}.")
+    return getattr(clusters, kind)(seconds * n if len(seconds) == 1 else seconds)
+
+
+def defaults(function: Callable) -> dict:
+    """The defaults of a function's keywords, for help texts that cannot go stale."""
+    return {k: p.default for k, p in inspect.signature(function).parameters.items() if p.default is not p.empty}

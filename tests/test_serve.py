@@ -1,0 +1,94 @@
+"""Real runs: recorded, they replay to the server's model bit by bit, for every method."""
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, every_method
+from serving import Broken, digits, noisy, replayed
+
+from asgd_lib import METHODS, Trace, clusters, replay, serve, simulate
+
+pytestmark = pytest.mark.slow
+
+
+@every_method
+def test_a_recorded_run_replays_to_the_servers_model(name, hyper):
+    problem, method = digits(), METHODS[name](0.05, **hyper)
+    served = serve(problem, method, n_workers=4, arrivals=60, seed=3, timeout=20.0)
+    trace = served.trace
+    assert len(trace) == 60 and trace.n == 4 and trace.meta["source"] == "recorded" and served.x.shape == problem.x0.shape
+    assert torch.equal(served.x, replayed(trace, method, problem, seed=3))
+    history = replay(trace, method, problem, seeds=[3], every=60)
+    assert served.used == history["used"].iloc[-1] and history["status"].iloc[-1] == "done"
+    # Batched gradients may be rounded otherwise, by a few units in the last place a step.
+    torch.testing.assert_close(history.attrs["x"][0], served.x, rtol=1e-4, atol=1e-5)
+
+
+def test_every_method_has_been_served():
+    assert {name for name, _ in CASES.values()} == set(METHODS)
+
+
+def test_a_folder_holds_the_run(tmp_path):
+    problem, method = noisy(), METHODS["dude"](0.05)
+    served = serve(problem, method, arrivals=80, folder=tmp_path / "run", timeout=20.0)
+    whole, journal = (Trace.load(tmp_path / "run" / name) for name in ("trace.npz", "journal"))
+    assert served.trace == whole == journal and len(whole) == 80 and len(whole.in_flight) == 4
+    with pytest.raises(ValueError, match="holds a run already; go on with resume=True"):
+        serve(problem, method, arrivals=80, folder=tmp_path / "run")
+    with pytest.raises(ValueError, match="records a run with lr = '0.05'; this one has '0.06'"):
+        serve(problem, METHODS["dude"](0.06), arrivals=80, folder=tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match="records a run with seed = '0'; this one has '1'"):
+        serve(problem, method, arrivals=80, seed=1, folder=tmp_path / "run", resume=True)
+
+
+def test_a_finished_run_can_be_prolonged(tmp_path):
+    problem, method = noisy(), METHODS["ormo"](0.02)
+    first = serve(problem, method, arrivals=50, folder=tmp_path, timeout=20.0)
+    more = serve(problem, method, arrivals=120, folder=tmp_path, resume=True, timeout=20.0)
+    assert len(more.trace) == 120 and len(more.trace.lost) == 8  # four that were in flight, and four that are
+    for column in ("job", "worker", "read", "start", "end"):
+        assert np.array_equal(getattr(more.trace, column)[:50], getattr(first.trace, column))
+    assert torch.equal(more.x, replayed(more.trace, method, problem)) and more.trace == Trace.load(tmp_path / "journal")
+
+
+def test_injected_times_are_kept(tmp_path):
+    cluster = clusters.Fixed((0.02, 0.04, 0.06, 0.08))
+    method = METHODS["asgd"](0.05)
+    served = serve(noisy(), method, arrivals=40, cluster=cluster, timeout=20.0)
+    seconds = served.trace.end - served.trace.start
+    for worker, least in enumerate(cluster.seconds):
+        assert seconds[served.trace.worker == worker].min() >= least
+    share = np.bincount(served.trace.worker, minlength=4) / 40
+    expected = np.bincount(simulate(cluster, method, arrivals=40).worker, minlength=4) / 40
+    assert abs(share - expected).max() <= 0.15
+
+
+def test_workers_that_leave_lose_their_job_and_come_back():
+    cluster = clusters.Dropout(clusters.Fixed((0.004,) * 3), up=0.05, down=0.02)
+    served = serve(noisy(3), METHODS["asgd"](0.05), arrivals=120, cluster=cluster, timeout=20.0)
+    lost = len(served.trace.lost) - len(served.trace.in_flight)
+    assert lost > 0 and torch.equal(served.x, replayed(served.trace, METHODS["asgd"](0.05), noisy(3)))
+
+
+def test_an_error_in_a_gradient_stops_the_run_with_its_words():
+    problem = noisy()
+    broken = Broken(problem.A, problem.b)
+    with pytest.raises(RuntimeError, match="The gradient of worker . failed. ZeroDivisionError: job 20 went wrong"):
+        serve(broken, METHODS["asgd"](0.05), arrivals=60, timeout=20.0)
+
+
+def test_what_cannot_be_served_is_refused():
+    problem, method = noisy(), METHODS["asgd"](0.05)
+    with pytest.raises(ValueError, match="split over 4 workers and n_workers is 3"):
+        serve(problem, method, n_workers=3, arrivals=10)
+    with pytest.raises(ValueError, match="The cluster has 2 workers and the problem 4"):
+        serve(problem, method, arrivals=10, cluster=clusters.Fixed((0.1, 0.1)))
+    with pytest.raises(ValueError, match="resume=True needs the folder"):
+        serve(problem, method, arrivals=10, resume=True)
+    with pytest.raises(ValueError, match="arrivals must be"):
+        serve(problem, method, arrivals=0)
+    with pytest.raises(ValueError, match="timeout must be"):
+        serve(problem, method, arrivals=5, timeout=0.0)
+    problem.hook = lambda: None
+    with pytest.raises(ValueError, match="cannot be sent to worker processes"):
+        serve(problem, method, arrivals=5)

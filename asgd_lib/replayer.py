@@ -65,7 +65,7 @@ def replay(
     _keep_freed_memory()
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     history = History([(m.label, float(m.lr), s) for m in methods for s in seeds])
-    for members, rule in _batches(methods):
+    for members, rule in alike(methods):
         runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
         R = len(runs)
         batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
@@ -76,7 +76,7 @@ def replay(
     return history.frame()
 
 
-def _batches(methods: list[Method]) -> Iterator[tuple[list[int], tuple[Rule, dict[str, list[float]]]]]:
+def alike(methods: Sequence[Method]) -> Iterator[tuple[list[int], tuple[Rule, dict[str, list[float]]]]]:
     """Groups of methods whose rules differ only in the numbers they declare as batched (`lr` unless `batched` says more)."""
     groups: dict[tuple, list[int]] = {}
     for i, m in enumerate(methods):

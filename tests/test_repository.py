@@ -26,7 +26,7 @@ LAYERS = [
     {"methods", "history", "dispatch", "wavefront"},
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual", "specs", "adaptive"},
-    {"theory", "intervals", "claims", "verdicts", "plots", "results"},
+    {"theory", "intervals", "claims", "verdicts", "plots", "results", "tuning"},
     {"cli", "__main__", "serve"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

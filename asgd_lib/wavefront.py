@@ -12,7 +12,7 @@ from asgd_lib.problems import Problem
 from asgd_lib.rules import Rule, State
 from asgd_lib.trace import Trace
 
-_DRAW_BYTES = 2 << 20  # memory of the draws made ahead of the gradients that use them
+_DRAW_BYTES = 512 << 10  # memory of the draws made ahead of the gradients that use them
 
 
 class Wavefront:

@@ -38,24 +38,30 @@ def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]
     return seconds
 
 
-def uniforms(seed: int, stream: str, value: Callable[[int, float], float] | None = None) -> Callable[[int, int], float]:
-    """A function (worker, index) -> uniform draw u in (0, 1), or `value(worker, u)`.
+def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None = None, n: int = 0) -> Callable[..., Any]:
+    """A function (worker, index, ...) -> uniform draw u in (0, 1), or `value(worker, u)`; further arguments do not matter.
 
-    Draws are hashed in blocks, of which a worker gets more at once the further it is; only the latest of each worker are kept.
+    Draws are hashed in blocks, the first ones of `n` workers together; a worker gets more blocks at once the further it is, and only its
+    latest are kept.
     """
-    kept: dict[int, tuple[int, list[float]]] = {}  # worker -> first index, values
+    kept: dict[int, tuple[int, list]] = {}  # worker -> first index, values
     prefix, nothing = rng.key(seed, rng.stream(stream)), (0, [])
 
-    def draw(worker: int, index: int) -> float:
+    def keep(worker: int, first: int, row: list[float]) -> list:
+        kept[worker] = first, row if value is None else [value(worker, u) for u in row]
+        return kept[worker][1]
+
+    def draw(worker: int, index: int, *_: float) -> Any:
         first, row = kept.get(worker, nothing)
         place = index - first
         if not 0 <= place < len(row):
             block, place = divmod(index, _BLOCK)
+            if not kept and worker < n:
+                for w, draws in enumerate(rng.uniform(rng.key(torch.arange(n), 0, after=prefix), _BLOCK).tolist()):
+                    keep(w, 0, draws)
+                return draw(worker, index)
             blocks = torch.arange(block, block + min(block + 1, _MOST))
-            row = rng.uniform(rng.key(worker, blocks, after=prefix), _BLOCK).flatten().tolist()
-            if value is not None:
-                row = [value(worker, u) for u in row]
-            kept[worker] = block * _BLOCK, row
+            row = keep(worker, block * _BLOCK, rng.uniform(rng.key(worker, blocks, after=prefix), _BLOCK).flatten().tolist())
         return row[place]
 
     return draw

@@ -22,8 +22,7 @@ class _Random:
         raise NotImplementedError
 
     def clock(self, seed: int) -> Clock:
-        seconds = uniforms(seed, "compute", self.quantile)
-        return lambda worker, index, start: (seconds(worker, index), True)
+        return uniforms(seed, "compute", lambda worker, u: (self.quantile(worker, u), True), self.n)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class _Table:
     def receive(self, s: TableState, a: Arrival) -> TableState:
         i, new, old = a.worker, a.grad.clone(), s.table[a.worker]
         table = s.table[:i] + (new,) + s.table[i + 1 :]
-        g = s.g + (new if old is None else new - old) / s.n
+        g = (new / s.n if old is None else (new - old).div_(s.n)).add_(s.g)
         batch = s.batch if i in s.batch else s.batch + (i,)
         if len(batch) < self.batch_size(s):
             return TableState(s.x, s.k, s.n, g, table, batch, s.full)
@@ -46,7 +46,8 @@ class _Table:
         full = s.full or all(row is not None for row in table)
         if not full or (self.late_start and not s.full):
             return TableState(s.x, s.k, s.n, g, table, (), full)
-        return TableState(s.x - self.lr * g, s.k + 1, s.n, g, table, (), True)
+        step = self.lr * g
+        return TableState(torch.sub(s.x, step, out=step), s.k + 1, s.n, g, table, (), True)
 
 
 def _sum_in_order(table: tuple[Tensor, ...], order: tuple[int, ...]) -> Tensor:

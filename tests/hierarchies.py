@@ -9,13 +9,20 @@ from pathlib import Path
 
 import torch
 
-from asgd_lib import data, partition, problems, replay
+from asgd_lib import METHODS, data, partition, problems, replay
+from asgd_lib.distributed.hierarchy import run_hierarchy
 
 
 def digits(n: int, hidden: int = 12) -> problems.MLP:
     """A small network on the digits, in double precision: what is left between a run and its replay is the order of sums."""
+    X, y, parts = images(n)
+    return problems.MLP(X, y, parts, batch=8, hidden=hidden)
+
+
+def images(n: int = 2) -> tuple:
+    """The digits, and an uneven split of them."""
     X, y, *_ = data.load("digits")
-    return problems.MLP(X.double(), y, partition.dirichlet(y, n, alpha=0.5, seed=0), batch=8, hidden=hidden)
+    return X.double(), y, partition.dirichlet(y, n, alpha=0.5, seed=0)
 
 
 def apart(measured, method, problem, seed: int = 0) -> float:
@@ -41,10 +48,17 @@ class Harmed(problems.Quadratic):
 
 
 class Wrong(problems.Quadratic):
-    """A quadratic without a gradient."""
+    """A quadratic without a gradient for the last worker."""
 
     def grad(self, x, worker, job, seed):
-        raise ArithmeticError("no gradient today")
+        if int(worker[0]) == self.n - 1:
+            raise ArithmeticError("no gradient today")
+        return super().grad(x, worker, job, seed)
+
+
+def train_for_ever(folder: Path) -> None:
+    """A job of two processes that ends only from outside."""
+    run_hierarchy(Harmed(2, folder, harm=0), METHODS["sgd_minibatch"](0.1), nodes=2, batches=10**6)
 
 
 def gone(folder: Path, within: float = 5.0) -> bool:

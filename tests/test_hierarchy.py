@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hierarchies import Harmed, Wrong, apart, digits, gone
+from hierarchies import Harmed, Wrong, apart, digits, gone, images, train_for_ever
 
-from asgd_lib import METHODS, clusters, simulate
-from asgd_lib.distributed.compare import measure_hierarchy, measured_table, seconds_to
+from asgd_lib import METHODS, clusters, problems, simulate
+from asgd_lib.distributed.compare import all_reduce_seconds, measure_hierarchy, measured_table, seconds_to
 from asgd_lib.distributed.daso import plan
+from asgd_lib.distributed.gpu import moved
 from asgd_lib.distributed.hierarchy import run_hierarchy
 from asgd_lib.distributed.measured import trace_of
 
+CROSS_ENTROPY = torch.nn.CrossEntropyLoss(reduction="none")
 ROUNDING = 1e-12  # relative, of double precision over a few dozen batches; measured: at most 4e-16 to 2e-15
 daso, sgd = METHODS["daso"], METHODS["sgd_minibatch"]
 
@@ -108,60 +113,59 @@ def test_a_stopped_process_is_waited_for_no_longer_than_timeout(tmp_path, method
 
 def test_an_error_in_a_process_is_told():
     problem = Wrong(torch.ones(2, 1).double(), torch.ones(2, 1).double())
-    with pytest.raises(RuntimeError, match="of 2 failed: ArithmeticError: no gradient today. The other processes were ended."):
+    with pytest.raises(RuntimeError, match="Process 1 of 2 failed: ArithmeticError: no gradient today. The other processes were ended."):
+        run_hierarchy(problem, sgd(0.1), nodes=2, batches=2)
+
+
+def test_a_job_that_cannot_be_sent_is_told():
+    problem = digits(2)
+    problem.hook = lambda: None
+    with pytest.raises(ValueError, match="The job cannot be sent to other processes .*use functions and classes of a module"):
         run_hierarchy(problem, sgd(0.1), nodes=2, batches=2)
 
 
 def test_a_worker_that_leaves_is_refused():
-    leaving = clusters.Dropout(clusters.equal(2, 0.001), up=0.01, down=10.0)
+    leaving = clusters.Dropout(clusters.equal(2, 0.001), up=0.01, down=math.inf)
     with pytest.raises(RuntimeError, match="a sum needs every worker"):
         run_hierarchy(digits(2), sgd(0.1), nodes=2, batches=200, cluster=leaving)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_children_end_with_a_parent_that_is_killed(tmp_path):
+    parent = get_context("forkserver").Process(target=train_for_ever, args=(tmp_path,))
+    parent.start()
+    try:
+        end = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < end and parent.is_alive():
+            time.sleep(0.05)
+        assert len(list(tmp_path.iterdir())) == 2
+    finally:
+        parent.kill()
+        parent.join()
+    assert gone(tmp_path)
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from hierarchies import Harmed, digits
-from asgd_lib import METHODS, clusters
+from hierarchies import digits
+from asgd_lib import METHODS
 from asgd_lib.distributed.hierarchy import run_hierarchy
 
-if __name__ == "__main__":
-    {body}
+run = run_hierarchy(digits(2), METHODS["daso"](0.1, per_node=2), nodes=1, per_node=2, batches=5, seed=3)
+Path({out!r}).write_text(repr(run.x.tolist()))
 """
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
-def test_children_end_with_a_parent_that_is_killed(tmp_path):
-    script, folder = tmp_path / "run.py", tmp_path / "numbers"
-    folder.mkdir()
-    body = f'run_hierarchy(Harmed(2, Path({str(folder)!r}), harm=0), METHODS["sgd_minibatch"](0.1), nodes=2, batches=10**6)'
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), body=body))
-    parent = subprocess.Popen([sys.executable, script])
-    try:
-        end = time.monotonic() + 90
-        while len(list(folder.iterdir())) < 2 and time.monotonic() < end and parent.poll() is None:
-            time.sleep(0.1)
-        assert len(list(folder.iterdir())) == 2
-    finally:
-        parent.kill()
-        parent.wait()
-    assert gone(folder)
 
 
 @pytest.mark.slow
 def test_under_torchrun(tmp_path):
     script, out = tmp_path / "run.py", tmp_path / "x"
-    body = (
-        "run = run_hierarchy(digits(2), METHODS['daso'](0.1, per_node=2), nodes=1, per_node=2, batches=5, seed=3)\n"
-        f"    (Path({str(tmp_path)!r}) / sys.argv[1] if len(sys.argv) > 1 else Path({str(out)!r})).write_text(repr(run.x.tolist()))"
-    )
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), body=body))
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), out=str(out)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert not done.returncode, done.stderr
-    x = torch.tensor(eval(out.read_text()), dtype=torch.float64)
+    x = torch.tensor(ast.literal_eval(out.read_text()), dtype=torch.float64)
     own = run_hierarchy(digits(2), daso(0.1, per_node=2), nodes=1, per_node=2, batches=5, seed=3)
     assert torch.equal(x, own.x)
 
@@ -202,6 +206,25 @@ def test_comparison_is_tidy_and_paired():
     assert np.allclose(last["loss"], [problem.metrics(run.x[None])["loss"].item() for run in runs.values()])
     with pytest.raises(ValueError, match="options for 'other', and the methods are ddp"):
         measure_hierarchy(problem, {"ddp": sgd(0.2)}, nodes=2, batches=1, options={"other": {}})
+
+
+def test_a_problem_moves_as_a_whole():
+    for problem in (digits(2), problems.TorchModule(torch.nn.Linear(64, 10).double(), CROSS_ENTROPY, *images(), test=images()[:2])):
+        there = moved(problem, "meta")
+        tensors = [v for value in vars(there).values() for v in (value if isinstance(value, tuple) else (value,)) if torch.is_tensor(v)]
+        tensors += [p for value in vars(there).values() if isinstance(value, torch.nn.Module) for p in value.parameters()]
+        assert len(tensors) > 5 and {str(t.device) for t in tensors} == {"meta"}
+        assert str(problem.x0.device) == "cpu" and moved(problem, "cpu") is problem and moved(problem, None) is problem
+
+
+def test_a_module_trains_with_buckets_of_any_shape():
+    problem = problems.TorchModule(torch.nn.Linear(64, 10).double(), CROSS_ENTROPY, *images())
+    run = run_hierarchy(problem, sgd(0.5, momentum=0.5), nodes=2, batches=10, pieces=4, timeout=30)
+    assert apart(run, sgd(0.5, momentum=0.5), problem) < ROUNDING
+
+
+def test_all_reduce_is_timed():
+    assert (all_reduce_seconds(1000, 2, repeats=3) > 0).all()
 
 
 def test_seconds_to_a_loss_lie_between_epochs():

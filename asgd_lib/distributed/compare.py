@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
 
 from asgd_lib.checks import choice, count
+from asgd_lib.distributed.gang import gang
 from asgd_lib.distributed.hierarchy import run_hierarchy
 from asgd_lib.distributed.measured import Measured
 from asgd_lib.distributed.slow_link import SlowLink
@@ -49,6 +54,28 @@ def measure_hierarchy(
                 job_of = {**job, **options.get(name, {})}
                 runs[name, repeat] = run_hierarchy(problem, method, nodes=nodes, seed=repeat, link=link, **job_of)
     return runs
+
+
+def all_reduce_seconds(numbers: int, nodes: int, *, bandwidth: float | None = None, repeats: int = 10, timeout: float = 60.0) -> NDArray:
+    """(repeats,) s of an all-reduce of `numbers` float32 between `nodes` idle processes, on hosts as `measure_hierarchy` has.
+
+    What a simulated cluster needs to know of the network, measured apart from any training.
+    """
+    arguments = count("numbers", numbers), count("repeats", repeats)
+    with nullcontext() if bandwidth is None else SlowLink(nodes, bandwidth) as link:
+        return gang(_all_reduces, arguments, nodes, hosts=link and link.hosts, timeout=timeout)
+
+
+def _all_reduces(numbers: int, repeats: int) -> NDArray[np.float64]:
+    x, seconds = torch.ones(numbers), []
+    for _ in range(repeats + 1):  # the first makes connections
+        dist.barrier()
+        began = time.monotonic()
+        dist.all_reduce(x)
+        seconds.append(time.monotonic() - began)
+    table = torch.tensor(seconds[1:], dtype=torch.float64)
+    dist.all_reduce(table, op=dist.ReduceOp.MAX)
+    return table.numpy()
 
 
 def measured_table(runs: Runs, problem: Problem) -> pd.DataFrame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import re
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from multiprocessing import spawn
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -17,12 +18,12 @@ import torch
 import torch.distributed as dist
 
 from asgd_lib.checks import count, positive
+from asgd_lib.distributed.meeting import START, join
+from asgd_lib.distributed.processes import start
 from asgd_lib.distributed.slow_link import Host
 
-LOOPBACK = "127.0.0.1"
-PRELOAD = ["asgd_lib.distributed.hierarchy", "torch._dynamo"]
-"""Imported once, before processes are forked from it: the second is what DistributedDataParallel imports, for seconds, when first used."""
-_START = 120.0  # s for a process to start and to import the library on a busy machine
+CAUSES = ["died", "failed", "waited", "lost"]
+"""How processes fail, what explains the others first."""
 _GRACE = 0.5  # s in which the first cause of a failure may still show up behind its consequences
 
 
@@ -32,24 +33,22 @@ def gang(
 ) -> Any:  # fmt: skip
     """What `work(*arguments)` returns in process 0 of `size` processes that have joined one `torch.distributed` group.
 
-    `work` must be importable; the arguments and the result travel through local pipes. `hosts[r]` is the host that process r enters
-    (default: all stay here and talk over 127.0.0.1, and nothing listens elsewhere). `timeout` bounds, in seconds, every wait for another
-    process.
+    `work` must be importable, and a script that defines it, or a class in its arguments, needs `if __name__ == "__main__":`; arguments and
+    result travel through local pipes. `hosts[r]` is the host that process r enters (default: all stay here and talk over 127.0.0.1, and
+    nothing listens elsewhere). `timeout` bounds, in seconds, every wait for another process.
 
     Raises RuntimeError, with a sentence, as soon as a process fails or dies; all others are then ended. They also end when the caller does.
     """
     size = count("size", size)
     positive("timeout", timeout)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    job, script = _packed((work, arguments))
     members: list[tuple[Any, Connection]] = []
     try:
         for rank in range(size):
-            ours, theirs = context.Pipe()
+            ours, theirs = multiprocessing.Pipe()
             host = hosts[rank] if hosts else None
             options = (rank, size, theirs, host, timeout, backend)
-            process = context.Process(target=_member, args=(work, arguments, *options), name=f"gang-{rank}", daemon=True)
-            process.start()
+            process = start(_member, (job, script, *options), f"gang-{rank}")
             theirs.close()
             members.append((process, ours))
         return _watch(members)
@@ -62,16 +61,30 @@ def gang(
             process.close()
 
 
+def _packed(job: Any) -> tuple[bytes, dict | None]:
+    """`job` pickled, and what a process needs to import this script first, if the job has functions or classes of it."""
+    try:
+        packed = pickle.dumps(job)
+    except Exception as error:
+        raise ValueError(f"The job cannot be sent to other processes ({error}); use functions and classes of a module.") from error
+    if b"__main__" not in packed:
+        return packed, None
+    script = spawn.get_preparation_data("gang")
+    if not {"init_main_from_name", "init_main_from_path"} & script.keys():
+        raise ValueError("The job has a function or class that other processes cannot import; put it into a module, not into a notebook.")
+    return packed, script
+
+
 def _watch(members: list[tuple[Any, Connection]]) -> Any:
     """Pass the meeting point on, then wait for every member's word; RuntimeError at the first bad one."""
     started = time.monotonic()
     finished, result, failures = set(), None, {}
     while len(finished) < len(members):
         waiting = {pipe: rank for rank, (_, pipe) in enumerate(members) if rank not in finished}
-        patience = _GRACE if failures else None if started is None else max(0.0, started + _START - time.monotonic())
+        patience = _GRACE if failures else None if started is None else max(0.0, started + START - time.monotonic())
         ready = wait(list(waiting), patience)
         if not ready and not failures:
-            raise RuntimeError(f"The processes did not start within {_START:g} s; is the machine overloaded?")
+            raise RuntimeError(f"The processes did not start within {START:g} s; is the machine overloaded?")
         if not ready:
             break
         for pipe in ready:
@@ -81,15 +94,14 @@ def _watch(members: list[tuple[Any, Connection]]) -> Any:
                 started = None
                 for _, other in members[1:]:
                     _send(other, value)
-            elif kind in ("failed", "died"):
+            elif kind in CAUSES:
                 failures[rank] = (kind, value)
                 finished.add(rank)
             else:
                 finished.add(rank)
                 result = value if rank == 0 else result
     if failures:
-        # A death explains the lost connections that the others report.
-        rank, (_, sentence) = min(failures.items(), key=lambda item: (item[1][0] != "died", item[0]))
+        rank, (_, sentence) = min(failures.items(), key=lambda item: (CAUSES.index(item[1][0]), item[0]))
         raise RuntimeError(f"Process {rank} of {len(members)} {sentence} The other processes were ended.")
     return result
 
@@ -111,31 +123,39 @@ def _send(pipe: Connection, value: Any) -> None:
         pass  # a member that is gone is found out by its own pipe
 
 
-def _member(work, arguments, rank: int, size: int, pipe: Connection, host: Host | None, timeout: float, backend: str) -> None:
+def _member(
+    job: bytes, script: dict | None, rank: int, size: int, pipe: Connection, host: Host | None, timeout: float, backend: str
+) -> None:  # fmt: skip
     try:
         if host is not None:
-            host.enter()  # while there is one thread
+            host.enter()  # while there is one thread: importing a script may start more
         _end_with_parent()
         torch.set_num_threads(1)
+        if script is not None:
+            spawn.prepare(script)
+        work, arguments = pickle.loads(job)
         join(rank, size, pipe, host, timeout, backend)
         result = work(*arguments)
         dist.barrier()  # nobody takes its connections down while others still need them
         dist.destroy_process_group()
         _send(pipe, ("done", result if rank == 0 else None))
     except BaseException as error:
-        _send(pipe, ("failed", explain(error, timeout)))
+        _send(pipe, explain(error, timeout))
         pipe.close()
         os._exit(1)  # a failed group may hang in its own shutdown
 
 
-def explain(error: BaseException, timeout: float) -> str:
-    """What became of a process, as the end of a sentence that begins with its number."""
+def explain(error: BaseException, timeout: float) -> tuple[str, str]:
+    """What became of a process: one of `CAUSES`, and the end of a sentence that begins with its number."""
     text = str(error).strip() or "no message"
-    if "imed out" in text or "imeout" in text:
-        return f"waited more than {timeout:g} s for another one; was that one stopped, or is the network too slow (raise timeout=)?"
-    if "losed by peer" in text or "reset by peer" in text:
-        return "lost its connection to another one."
-    return f"failed: {type(error).__name__}: {text}{'' if text[-1] in '.?!' else '.'}"
+    if isinstance(error, RuntimeError) and ("imed out" in text or "imeout" in text):
+        return (
+            "waited",
+            f"waited more than {timeout:g} s for another one; was that one stopped, or is the network too slow? Raise timeout=.",
+        )
+    if isinstance(error, RuntimeError) and re.search("closed by peer|reset by peer|refused|Broken pipe", text):
+        return "lost", "lost its connection to another one."
+    return "failed", f"failed: {type(error).__name__}: {text}{'' if text[-1] in '.?!' else '.'}"
 
 
 def _end_with_parent() -> None:
@@ -147,29 +167,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-def join(rank: int, size: int, pipe: Connection, host: Host | None, timeout: float, backend: str) -> None:
-    """Make the default group: process 0 listens on its own address alone, at a port that the kernel chooses and the pipes pass on."""
-    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo" if host is None else host.interface
-    if host is not None:
-        _silence()
-    patience = timedelta(seconds=timeout)
-    if rank == 0:
-        address = LOOPBACK if host is None else host.address
-        listener = socket.create_server((address, 0))
-        port = listener.getsockname()[1]
-        store = dist.TCPStore(address, port, size, True, patience, wait_for_workers=False, master_listen_fd=listener.detach())
-        pipe.send(("meet", (address, port)))
-    else:
-        if not pipe.poll(_START):
-            raise RuntimeError("process 0 named no meeting point")
-        store = dist.TCPStore(*pipe.recv(), size, False, patience, wait_for_workers=False)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
-
-
-def _silence() -> None:
-    """Send this process's standard error nowhere: on a host without names, every connection is told that it has none. Errors are raised."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)

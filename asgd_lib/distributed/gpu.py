@@ -72,12 +72,18 @@ class Gpu:
 
     def end(self) -> None:
         """Note that the batch's gradient is there."""
-        now = time.monotonic() - self._zero
+        now = self._now()
         self.rows.append([self._start, now, now])
 
     def ready(self) -> None:
         """Note that nothing stands between this worker and its next batch."""
-        self.rows[-1][2] = time.monotonic() - self._zero
+        self.rows[-1][2] = self._now()
+
+    def _now(self) -> float:
+        """Seconds since the common start, once this process's device has done what it was told."""
+        if self.problem.x0.is_cuda:
+            torch.cuda.synchronize(self.problem.x0.device)
+        return time.monotonic() - self._zero
 
     def records(self) -> tuple[Tensor, bool]:
         """The rows of all workers, (n, batches, 3) in seconds, and whether all ran on one machine, so that their clocks are one."""

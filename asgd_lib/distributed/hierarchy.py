@@ -12,10 +12,11 @@ from asgd_lib.checks import choice, count, positive
 from asgd_lib.clusters import Cluster
 from asgd_lib.distributed.daso import train_daso
 from asgd_lib.distributed.ddp import train_ddp
-from asgd_lib.distributed.gang import LOOPBACK, gang
+from asgd_lib.distributed.gang import gang
 from asgd_lib.distributed.gpu import Gpu, moved
 from asgd_lib.distributed.groups import Groups
 from asgd_lib.distributed.measured import Measured, trace_of
+from asgd_lib.distributed.meeting import LOOPBACK
 from asgd_lib.distributed.slow_link import SlowLink
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
@@ -109,6 +110,8 @@ def _train(problem, method, nodes, per_node, batches, epochs, seed, cluster, pie
     if device == "cuda":
         device = f"cuda:{rank % per_node}"
     problem = moved(problem, device)
+    if problem.x0.is_cuda:
+        torch.cuda.set_device(problem.x0.device)
     with torch.no_grad():
         groups = Groups(nodes, per_node, timeout)
         gpu = Gpu(problem, rank, nodes * per_node, seed, cluster)

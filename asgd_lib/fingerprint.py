@@ -71,6 +71,8 @@ def _parts(value: Any) -> list:
         return [value.co_code, list(value.co_names), list(value.co_consts)]
     if "__reduce__" in vars(type(value)) or not hasattr(value, "__dict__"):
         return _reduced(value)
+    if type(value).__getstate__ is not object.__getstate__:
+        return [type(value), value.__getstate__()]
     cached = {name for kind in type(value).__mro__ for name, member in vars(kind).items() if isinstance(member, cached_property)}
     return [type(value), {name: part for name, part in vars(value).items() if name not in cached}]
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from asgd_lib import METHODS, cache, clusters, fingerprint, replay, simulate
-from asgd_lib.problems import Quadratic
+from asgd_lib.problems import Quadratic, SmallCNN
 from asgd_lib.sweep import grid, sweep, variants
 
 CLUSTERS = {"even": clusters.Fixed((1.0, 1.0, 2.0)), "wild": clusters.Exponential((1.0, 2.0, 9.0))}
@@ -183,6 +183,13 @@ def test_a_fingerprint_follows_content_and_nothing_else():
     values += [torch.ones(1), torch.ones(1, 1), torch.ones(1).double(), torch.zeros(1)]
     assert len({fingerprint.fingerprint(value) for value in values}) == len(values)
     assert fingerprint.fingerprint([1], [2]) != fingerprint.fingerprint([1, 2], [])
+
+
+def test_a_module_is_known_again_after_it_was_used():
+    problem = SmallCNN(torch.rand(12, 16), torch.arange(12) % 3, [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11]], batch=4)
+    before = fingerprint.fingerprint(problem)
+    problem.metrics(problem.x0[None] + 1)
+    assert fingerprint.fingerprint(problem) == before
 
 
 def test_a_cache_that_is_not_there_is_empty(tmp_path):

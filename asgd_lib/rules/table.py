@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from asgd_lib.checks import choice, count, inside, positive
-from asgd_lib.rules.base import Arrival
+from asgd_lib.rules.base import Arrival, Arrivals
 
 
 class TableState(NamedTuple):
@@ -37,7 +38,7 @@ class _Table:
     def receive(self, s: TableState, a: Arrival) -> TableState:
         i, new, old = a.worker, a.grad.clone(), s.table[a.worker]
         table = s.table[:i] + (new,) + s.table[i + 1 :]
-        g = (new / s.n if old is None else (new - old).div_(s.n)).add_(s.g)
+        g = s.g + (new if old is None else new - old) / s.n
         batch = s.batch if i in s.batch else s.batch + (i,)
         if len(batch) < self.batch_size(s):
             return TableState(s.x, s.k, s.n, g, table, batch, s.full)
@@ -46,8 +47,20 @@ class _Table:
         full = s.full or all(row is not None for row in table)
         if not full or (self.late_start and not s.full):
             return TableState(s.x, s.k, s.n, g, table, (), full)
-        step = self.lr * g
-        return TableState(torch.sub(s.x, step, out=step), s.k + 1, s.n, g, table, (), True)
+        return TableState(s.x - self.lr * g, s.k + 1, s.n, g, table, (), True)
+
+
+    def receive_all(self, s: TableState, a: Arrivals) -> Iterator[TableState]:
+        """The same where nobody waits, with fewer passes through memory: what `receive` writes anew is written over here."""
+        for grad, i, read_k, seconds in zip(*a, strict=True):
+            if s.full and s.n > 1 and self.batch_size(s) == 1:
+                new = grad.clone()
+                g = (new - s.table[i]).div_(s.n).add_(s.g)
+                step = self.lr * g
+                s = TableState(torch.sub(s.x, step, out=step), s.k + 1, s.n, g, s.table[:i] + (new,) + s.table[i + 1 :], (), True)
+            else:
+                s = self.receive(s, Arrival(grad, i, s.k - read_k, seconds))
+            yield s
 
 
 def _sum_in_order(table: tuple[Tensor, ...], order: tuple[int, ...]) -> Tensor:

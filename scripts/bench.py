@@ -27,7 +27,7 @@ from asgd_lib.atomic import atomic_path
 from asgd_lib.sweep import sweep, variants
 
 ROOT = Path(__file__).resolve().parents[1]
-ARRIVALS = dict(zip(WORKLOADS, (20_000, 20_000, 10_000, 8000, 2000), strict=True))
+ARRIVALS = dict(zip(WORKLOADS, (20_000, 20_000, 10_000, 8000, 3000), strict=True))
 JOBS = (8, 16, 32, 64)  # the best of these is the gradients' own limit
 
 

@@ -50,7 +50,9 @@ class TorchModule(Samples):
         self._load(x)
         return self.module(X)
 
-    def _mean_grad(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def _mean_grad(
+        self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None, out: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             output = self._forward(x, X)
             values = self.loss(output, y)
@@ -58,11 +60,11 @@ class TorchModule(Samples):
                 raise ValueError(f'The loss must return one value a sample, shape {tuple(y.shape)}; use reduction="none".')
             total = values.mean() if weight is None else values @ weight
             grads = torch.autograd.grad(total, self._parameters, allow_unused=True, materialize_grads=True)
-            return total.detach(), torch.cat([g.flatten() for g in grads]), output.detach()
+        return total.detach(), torch.cat([g.flatten() for g in grads], out=out), output.detach()
 
     def _batch_grad(self, x, X, y, out):
         for row, inputs, targets, g in zip(x, X, y, out, strict=True):
-            g.copy_(self._mean_grad(row, inputs, targets)[1])
+            self._mean_grad(row, inputs, targets, out=g)
 
     def _evaluate(self, x, X, y, weight):
         loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))

@@ -22,9 +22,12 @@ class Cache:
         self.folder = Path(folder)
 
     def index(self) -> dict[str, Path]:
-        """The file of every run that is known, by its key. A damaged file is warned of, and its runs are computed anew."""
+        """The file of every run that is known, by its key. A damaged file is warned of, and its runs are computed anew.
+
+        Files whose names begin with a dot are still being written, or were when somebody was killed.
+        """
         found = {}
-        for path in sorted(self.folder.glob("*.parquet")):
+        for path in sorted(self.folder.glob("[!.]*.parquet")):
             try:
                 pq.ParquetFile(path).read(columns=["key"])  # checks that the file is whole
                 found.update(dict.fromkeys(json.loads(pq.read_schema(path).metadata[b"keys"]), path))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+import asgd_lib
 from asgd_lib import METHODS, cache, clusters, fingerprint, replay, simulate
 from asgd_lib.problems import Quadratic, SmallCNN
 from asgd_lib.sweep import grid, sweep, variants
@@ -127,27 +128,34 @@ from asgd_lib.sweep import sweep, variants
 X, y, *_ = asgd.data.load("digits")
 problem = asgd.problems.Softmax(X, y, asgd.partition.iid(len(y), 20, seed=0))
 methods = variants("asgd", lr=[0.01, 0.02, 0.04, 0.08]) + variants("ormo", lr=[0.01, 0.02], momentum=[0.5, 0.9])
-sweep(methods, asgd.clusters.Exponential((1.0,) * 20), problem, arrivals=1000, seeds=range(24), cache=sys.argv[1], save=sys.argv[2])
+cluster = asgd.clusters.Exponential((1.0,) * 20)
+sweep(methods, cluster, problem, arrivals=500, seeds=range(12), own_traces=True, cache=sys.argv[1], save=sys.argv[2])
 """
+
+
+def whole(folder):
+    """The finished files of the cache, and when they were written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("cache/[!.]*.parquet")}
 
 
 def test_a_killed_sweep_goes_on_to_the_same_table(tmp_path):
     start = [sys.executable, "-c", LONG, str(tmp_path / "cache"), str(tmp_path / "table.parquet")]
     process = subprocess.Popen(start)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("cache/*.parquet"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+    while len(whole(tmp_path)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the sweep was over before it could be killed"
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.parquet") if not path.name.startswith(".")}
+    (tmp_path / "cache" / ".half.parquet").write_bytes(b"PAR1")  # what was being written when it was killed
+    before = whole(tmp_path)
     assert len(before) >= 2 and not (tmp_path / "table.parquet").exists()
-    subprocess.run(start, check=True)
-    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.parquet") if not path.name.startswith(".")}
+    subprocess.run([start[0], "-W", "error", *start[1:]], check=True)
+    after = whole(tmp_path)
     assert len(after) > len(before) and before.items() <= after.items()  # nothing was computed twice
     subprocess.run([*start[:3], str(tmp_path / "other"), str(tmp_path / "uninterrupted.parquet")], check=True)
     one, other = (pd.read_parquet(tmp_path / name) for name in ("table.parquet", "uninterrupted.parquet"))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
-    assert one["run"].nunique() == 24 * 8 and one["run"].is_monotonic_increasing
+    assert one["run"].nunique() == 12 * 8 and one["run"].is_monotonic_increasing
 
 
 def test_the_table_is_tidy_parquet_and_stderr_stays_silent(tmp_path, capsys):
@@ -194,3 +202,9 @@ def test_a_module_is_known_again_after_it_was_used():
 
 def test_a_cache_that_is_not_there_is_empty(tmp_path):
     assert cache.Cache(tmp_path / "nowhere").index() == {}
+
+
+def test_the_package_itself_is_the_call():
+    problem = PROBLEMS["near"]
+    table = asgd_lib.sweep(asgd_lib.sweep.variants("asgd", lr=[0.1]), CLUSTERS["even"], problem, arrivals=20)
+    pd.testing.assert_frame_equal(table, sweep(variants("asgd", lr=[0.1]), CLUSTERS["even"], problem, arrivals=20), check_exact=True)

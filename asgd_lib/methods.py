@@ -25,6 +25,7 @@ from asgd_lib.rules import (
     SGD,
     SMEGA2,
     Buffered,
+    Daso,
     DelayAdaptive,
     DuDe,
     HogwildLocal,
@@ -37,7 +38,6 @@ from asgd_lib.rules import (
     Rule,
     ShiftedMomentum,
 )
-from asgd_lib.rules.daso import Daso
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from asgd_lib.rules.asgd import SGD, DelayAdaptive, Rescaled
 from asgd_lib.rules.base import Arrival, Arrivals, Counter, Rule, State, over_runs, update_delays
 from asgd_lib.rules.buffered import Buffered
 from asgd_lib.rules.cost import numbers_written
+from asgd_lib.rules.daso import Daso
 from asgd_lib.rules.local import HogwildLocal, LocalSGD
 from asgd_lib.rules.momentum import SMEGA2, NaiveMomentum, ShiftedMomentum
 from asgd_lib.rules.ormo import OrMo, OrMoDA
@@ -31,6 +32,7 @@ __all__ = [
     "ShiftedMomentum",
     "SMEGA2",
     "HogwildLocal",
+    "Daso",
     "LocalSGD",
     "Momentum",
     "Clipped",

@@ -21,7 +21,7 @@ from asgd_lib.rules import Arrival, Arrivals, Rule, State, over_runs
 from asgd_lib.trace import Trace
 from asgd_lib.wavefront import Wavefront
 
-_CALL_BYTES = 16 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
+_CALL_BYTES = 8 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
 _LAST_SEED = 2**63 - 1
 _DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
 
@@ -70,7 +70,8 @@ def replay(
         R = len(runs)
         batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
         run_seeds = torch.tensor(seeds, device=problem.x0.device)
-        chunk = max(1, _CALL_BYTES // (R * problem.gradient_bytes)) if jobs_per_call is None else jobs_per_call
+        job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
+        chunk = max(1, _CALL_BYTES // job_bytes) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():
             _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs)
     return history.frame()

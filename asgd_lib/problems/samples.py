@@ -70,8 +70,11 @@ class Samples:
 
     @property
     def gradient_bytes(self) -> int:
-        row = math.prod(self.X.shape[1:])
-        return self.X.element_size() * (2 * len(self.x0) + self.batch * row)
+        return self.X.element_size() * 2 * len(self.x0) + self.shared_bytes
+
+    @property
+    def shared_bytes(self) -> int:
+        return self.X.element_size() * self.batch * math.prod(self.X.shape[1:])
 
     @property
     def draw_bytes(self) -> int:

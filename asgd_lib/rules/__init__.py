@@ -1,7 +1,7 @@
 """What the server does with one arrived gradient: one file a family, one frozen dataclass a rule."""
 
 from asgd_lib.rules.asgd import SGD, DelayAdaptive, Rescaled
-from asgd_lib.rules.base import Arrival, Counter, Rule, State, over_runs, update_delays
+from asgd_lib.rules.base import Arrival, Arrivals, Counter, Rule, State, over_runs, update_delays
 from asgd_lib.rules.buffered import Buffered
 from asgd_lib.rules.cost import numbers_written
 from asgd_lib.rules.daso import Daso
@@ -13,6 +13,7 @@ from asgd_lib.rules.wrappers import Clipped, Decayed, Momentum
 
 __all__ = [
     "Arrival",
+    "Arrivals",
     "Counter",
     "Rule",
     "State",

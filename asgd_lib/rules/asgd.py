@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 from asgd_lib.checks import positive
-from asgd_lib.rules.base import Arrival, State
+from asgd_lib.rules.base import Arrival, Arrivals, State, descend
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class SGD:
 
     def receive(self, s: State, a: Arrival) -> State:
         return State(s.x - self.lr * a.grad, s.k + 1, s.n)
+
+    def receive_all(self, s: State, a: Arrivals) -> Iterator[State]:
+        for k, x in enumerate(descend(s.x, self.lr, a.grads), s.k + 1):
+            yield State(x, k, s.n)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,215 @@
+"""Policies that take jobs away: on clocks that a reader can follow, on any cluster, and in real runs."""
+
+import math
+import pickle
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from cases import RANDOM, any_cluster, laws
+from hypothesis import given
+from hypothesis import strategies as st
+from serving import noisy, replayed
+from test_policies import rows
+from test_simulate import Script
+
+from asgd_lib import METHODS, Method, Trace, clusters, serve, simulate
+from asgd_lib.policies import Barrier, Greedy, Quorum, Restart
+from asgd_lib.problems import Quadratic
+from asgd_lib.rules import SGD, update_delays
+from asgd_lib.stopping import FirstOf, Stop, Trials
+
+TIMES = clusters.Fixed((1.0, 2.0, 5.0))
+
+
+def run(policy, cluster=TIMES, rule=None, **bounds):
+    return simulate(cluster, Method(policy, rule or SGD(0.1)), **bounds)
+
+
+def lost(trace):
+    """(worker, read, start, end) of each lost job that is not in flight."""
+    return [tuple(row)[1:] for row in trace.lost if row["end"] < math.inf]
+
+
+def test_stop_restarts_whoever_computes_on_a_model_that_is_too_old():
+    # Threshold 3: updates at 1 (w0), 2 (w1), 2 (w0): three, so worker 2 is stopped at 2 s and would end at 7. Updates at 3 (w0),
+    # 4 (w1), 4 (w0): it is stopped again at 4 s; and so on: worker 2 never delivers.
+    trace = run(Stop(3), arrivals=9)
+    assert rows(trace) == [
+        (0, 0, 0, 1), (1, 0, 0, 2), (0, 1, 1, 2), (0, 3, 2, 3), (1, 2, 2, 4), (0, 4, 3, 4), (0, 6, 4, 5), (1, 5, 4, 6), (0, 7, 5, 6),
+    ]  # fmt: skip
+    assert lost(trace) == [(2, 0, 0, 2), (2, 3, 2, 4), (2, 6, 4, 6)]
+
+
+def test_stop_asks_the_rule_what_an_update_is():
+    # Two gradients make an update: the first three updates are complete at 4 s, after six arrivals.
+    trace = run(Stop(3), rule=METHODS["fedbuff"](0.1, buffer=2).rule, arrivals=9)
+    assert lost(trace) == [(2, 0, 0, 4)]
+
+
+def test_a_stopped_job_whose_end_was_due_leaves_no_mark():
+    # Worker 1's first job would end at 1.5 s; it is stopped at 1 s and begins again, to end at 3 s, not at 1.5.
+    cluster = Script(((1, 4, 9), (1.5, 2, 9)))
+    trace = run(Stop(1), cluster, arrivals=2)
+    assert rows(trace) == [(0, 0, 0, 1), (1, 1, 1, 3)] and lost(trace) == [(1, 0, 0, 1), (0, 1, 1, 3)]
+
+
+def test_first_of():
+    # Two of three: at 2 s 0 and 1 are idle; without stop they start alone and worker 2's job goes on, with it all three start.
+    assert run(FirstOf(2), arrivals=60) == run(Quorum(2), arrivals=60)
+    trace = run(FirstOf(2, stop=True), arrivals=6)
+    assert rows(trace) == [(0, 0, 0, 1), (1, 0, 0, 2), (0, 2, 2, 3), (1, 2, 2, 4), (0, 4, 4, 5), (1, 4, 4, 6)]
+    assert lost(trace) == [(2, 0, 0, 2), (2, 2, 2, 4), (2, 4, 4, 6)]
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_first_of_is_greedy_or_a_barrier_at_its_ends(stop):
+    cluster = clusters.Exponential((1.0, 3.0, 4.0, 9.0))
+    assert run(FirstOf(4, stop), cluster, arrivals=50) == run(Barrier(), cluster, arrivals=50)
+    assert run(FirstOf(stop=stop), cluster, arrivals=50) == run(FirstOf(2, stop), cluster, arrivals=50)
+    if not stop:
+        assert run(FirstOf(1), cluster, arrivals=50) == run(Greedy(), cluster, arrivals=50)
+
+
+def test_trials_are_rounds_of_jobs_on_one_model_each_with_its_limit():
+    # Two trials each of at most 4 s: worker 0 delivers at 1, 2; worker 1 at 2, 4; worker 2 fails at 4 and 8; the next round begins at 8.
+    trace = run(Trials(2, 4.0), arrivals=6)
+    assert rows(trace) == [(0, 0, 0, 1), (0, 0, 1, 2), (1, 0, 0, 2), (1, 0, 2, 4), (0, 4, 8, 9), (0, 4, 9, 10)]
+    assert lost(trace) == [(2, 0, 0, 4), (2, 0, 4, 8)]
+    # Numbers of its own for each worker: worker 2 has no trial, and may take as long as it likes.
+    trace = run(Trials((1, 2, 0), (9.0, 1.5, 9.0)), arrivals=3)
+    assert rows(trace) == [(0, 0, 0, 1), (0, 1, 3, 4), (0, 2, 6, 7)] and lost(trace)[:2] == [(1, 0, 0, 1.5), (1, 0, 1.5, 3)]
+
+
+def test_a_limit_that_is_met_exactly_loses_nothing():
+    assert not lost(run(Trials(1, 5.0), arrivals=30)) and run(Trials(1, 5.0), arrivals=30) == run(Barrier(), arrivals=30)
+    assert run(Trials(), RANDOM, arrivals=40) == run(Barrier(), RANDOM, arrivals=40)
+
+
+def test_a_limit_ends_the_wait_for_one_who_has_left():
+    gone = clusters.Dropout(TIMES, up=3.0, down=math.inf)
+    trace = run(Trials(1, 6.0), gone, arrivals=20, until=500.0)
+    assert 0 < len(trace) < 20 and len(lost(trace)) > 100
+    shares = np.bincount([row[0] for row in lost(trace)], minlength=3)
+    assert (shares > 30).all()
+
+
+@dataclass(frozen=True)
+class Fickle:
+    """Queues a second job for worker 1 at once, and takes everything away from it when worker 0 delivers for the second time."""
+
+    def react(self, job, view):
+        if job.worker:
+            return ()
+        return (0, 1) if view.arrivals == 1 else (0, Restart(1)) if view.arrivals == 2 else (0,)
+
+
+def test_restart_takes_the_queue_away_too():
+    trace = run(Fickle(), clusters.Fixed((1.0, 10.0)), arrivals=3)
+    assert rows(trace) == [(0, 0, 0, 1), (0, 1, 1, 2), (0, 2, 2, 3)]
+    taken = trace.lost[trace.lost["worker"] == 1]
+    assert taken["end"].tolist() == [2.0, 2.0, math.inf] and taken["read"].tolist() == [0, 1, 2]
+    assert taken["start"][0] == 0 and math.isnan(taken["start"][1]) and taken["start"][2] == 2.0  # queued jobs never began
+
+
+@pytest.mark.parametrize("policy", [Stop(), Stop(3), FirstOf(), FirstOf(2, stop=True), Trials(2, 3.0)], ids=repr)
+def test_policies_are_values(policy):
+    again = pickle.loads(pickle.dumps(policy))
+    assert again == policy and hash(again) == hash(policy) and run(again, arrivals=40, seed=5) == run(policy, arrivals=40, seed=5)
+
+
+def test_a_senseless_size_is_refused():
+    with pytest.raises(ValueError, match="size must be a whole number of at least 1; got 0"):
+        FirstOf(0)
+
+
+@laws
+@given(cluster=any_cluster(), threshold=st.integers(1, 8), arrivals=st.integers(1, 80), seed=st.integers(0, 2**31))
+def test_stopping_keeps_every_delay_below_the_threshold_and_loses_no_job(cluster, threshold, arrivals, seed):
+    method = METHODS["ringmaster"](0.1, threshold=threshold, stop=True)
+    trace = simulate(cluster, method, arrivals=arrivals, seed=seed)
+    delays = update_delays(trace, method.rule)
+    assert delays.max() < threshold and np.array_equal(delays, trace.delays)  # every arrival is an update
+    assert sorted([*trace.job, *trace.lost["job"]]) == list(range(arrivals + len(trace.lost)))
+    assert len(trace.in_flight) == cluster.n and sorted(trace.in_flight["worker"]) == list(range(cluster.n))
+    ages = np.searchsorted(trace.end, trace.lost["end"], side="right") - trace.lost["read"]
+    assert (ages[np.isfinite(trace.lost["end"])] >= threshold).all()  # nobody is stopped too early
+    assert ((arrivals - trace.in_flight["read"]) < threshold).all()  # nor too late
+
+
+@laws
+@given(cluster=any_cluster(), size=st.integers(1, 6), arrivals=st.integers(1, 60), seed=st.integers(0, 2**31))
+def test_the_first_of_a_round_all_read_its_beginning(cluster, size, arrivals, seed):
+    size = min(size, cluster.n)
+    trace = simulate(cluster, METHODS["k_sync"](0.1, k=size), arrivals=arrivals, seed=seed)
+    E = np.arange(arrivals)
+    assert np.array_equal(trace.read, E - E % size)
+    rounds = np.split(trace.worker, range(size, arrivals, size))
+    assert all(len(set(workers.tolist())) == len(workers) for workers in rounds)
+
+
+# In real runs.
+
+
+@pytest.mark.slow
+def test_a_served_worker_is_stopped_as_in_the_simulation():
+    cluster = clusters.Fixed((0.03, 0.03, 0.03, 0.4))
+    method = METHODS["ringmaster"](0.05, threshold=6, stop=True)
+    served = serve(noisy(), method, arrivals=60, cluster=cluster, timeout=20.0)
+    trace = served.trace
+    assert 3 not in trace.worker and update_delays(trace, method.rule).max() < 6
+    stopped = [row for row in lost(trace) if row[0] == 3]
+    assert len(stopped) >= 5 and all(end - start < 0.4 for _, _, start, end in stopped)
+    assert torch.equal(served.x, replayed(trace, method, noisy()))
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_stopped_delivers_later():
+    cluster = clusters.Fixed((0.02, 0.02, 0.02, 0.09))
+    method = METHODS["k_sync"](0.05, k=3)
+    served = serve(noisy(), method, arrivals=30, cluster=cluster, timeout=20.0)
+    assert lost(served.trace) and torch.equal(served.x, replayed(served.trace, method, noisy()))
+    # Everybody's last job is answered in time although it was given to a busy worker: rounds do not wait for what was stopped.
+    ends = served.trace.end[2::3]
+    assert np.median(np.diff(ends)) < 0.09
+
+
+class Slow(Quadratic):
+    """Worker 2 really takes a fifth of a second."""
+
+    def grad(self, x, worker, job, seed):
+        if len(worker) == 1 and int(worker) == 2:
+            time.sleep(0.2)
+        return super().grad(x, worker, job, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("injected", [True, False])
+def test_a_served_trial_has_its_limit(injected, tmp_path):
+    plain = noisy(3)
+    problem = plain if injected else Slow(plain.A, plain.b, sigma=plain.sigma)
+    cluster = clusters.Fixed((0.001, 0.001, 0.2)) if injected else None
+    method = METHODS["mindflayer"](0.05, trials=2, limit=0.06, success=(1.0, 1.0, 0.001))
+    served = serve(problem, method, arrivals=20, cluster=cluster, folder=tmp_path, timeout=20.0)
+    assert served.trace == Trace.load(tmp_path / "journal")
+    assert set(served.trace.worker.tolist()) <= {0, 1} and np.bincount(served.trace.worker).max() == 10
+    failed = [row for row in lost(served.trace) if row[0] == 2]
+    assert len(failed) >= 8 and all(end - start >= 0.0599 for _, _, start, end in failed)
+    assert torch.equal(served.x, replayed(served.trace, method, plain))
+    more = serve(problem, method, arrivals=32, cluster=cluster, folder=tmp_path, resume=True, timeout=20.0)
+    assert len(more.trace) == 32 and torch.equal(more.x, replayed(more.trace, method, plain))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "hyper"), [("ringmaster", {"threshold": 3, "stop": True}), ("k_sync", {"k": 3}), ("mindflayer", {"trials": 2})]
+)
+def test_a_run_with_stops_goes_on_after_its_server(name, hyper, tmp_path):
+    method, cluster = METHODS[name](0.05, **hyper), clusters.Exponential((0.004,) * 4)
+    first = serve(noisy(), method, arrivals=40, cluster=cluster, folder=tmp_path, timeout=20.0)
+    more = serve(noisy(), method, arrivals=90, cluster=cluster, folder=tmp_path, resume=True, timeout=20.0)
+    assert len(more.trace) == 90 and more.trace == Trace.load(tmp_path / "journal")
+    assert np.array_equal(more.trace.job[:40], first.trace.job)
+    assert torch.equal(more.x, replayed(more.trace, method, noisy()))

@@ -36,7 +36,7 @@ validate: $(STAMP) ## only the second half of test: do the committed outputs sti
 accept: $(STAMP) ## copy the notebooks of results/quick over the committed ones, once you have read them
 	@$(PY) scripts/accept.py $(ONLY)
 
-verdicts: $(STAMP) ## rewrite the README's table of verdicts from results/quick/verdicts
+verdicts: $(STAMP) ## rewrite VERDICTS.md and the README's summary from results/quick/verdicts
 	@$(PY) scripts/verdicts.py
 
 lint: $(STAMP) ## ruff over library, tests, scripts and notebooks

@@ -69,13 +69,24 @@ def load_verdicts(results: str | os.PathLike | None = None) -> list[dict[str, An
 
 
 def markdown_table(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "notebooks") -> str:
-    """The README's table from `load_verdicts`: notebook (a link into the folder `notebooks`), claim, numbers, verdict."""
+    """The table of all verdicts from `load_verdicts`: notebook (a link into the folder `notebooks`), claim, numbers, verdict."""
     rows = [("notebook", "claim", "it says", "measured", "expected", "verdict"), ("---",) * 6]
     for run in all_verdicts:
         link = f"[{run['notebook']}]({notebooks}/{run['notebook']}.ipynb)"
         for record in run["verdicts"]:
             cells = (record[key] for key in ("id", "says", "shown", "expected", "verdict"))
             rows.append((link, *map(_cell, cells)))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def markdown_summary(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "notebooks") -> str:
+    """One row a notebook: how many claims were reproduced, and which were not, or partly, or could not be tested."""
+    others = ("partly", "not reproduced", "not tested")
+    rows = [("notebook", "claims", "reproduced", *others), ("---",) * 6]
+    for run in all_verdicts:
+        ids = {verdict: [r["id"] for r in run["verdicts"] if r["verdict"] == verdict] for verdict in ("reproduced", *others)}
+        link = f"[{run['notebook']}]({notebooks}/{run['notebook']}.ipynb)"
+        rows.append((link, str(len(run["verdicts"])), str(len(ids["reproduced"])), *(_cell(", ".join(ids[v])) for v in others)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

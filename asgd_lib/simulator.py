@@ -11,6 +11,7 @@ from asgd_lib.dispatch import Dispatch
 from asgd_lib.methods import Method
 from asgd_lib.rules import Counter, State
 from asgd_lib.trace import Trace
+from asgd_lib.transfers import Transfers
 
 _LAST_SEED = 2**63 - 1
 _PATIENCE = 100_000  # jobs lost in a row, without a bound in seconds, before the workers count as silent
@@ -31,9 +32,7 @@ def simulate(
     Under a policy that never reads the update counter the trace does not depend on the rule, and the rule is not even run; where the policy
     does, the very rule object is run on a model with zero coordinates.
 
-    A cluster with a network adds the transfers of a message of `message_bytes` (of a model: `problem.x0.nbytes`) to every job that reports.
-    For a rule with collectives it is an all-reduce within the node; one between the nodes begins when the last of them has sent and the
-    one before has ended, and what is left of it, and a broadcast in the node, are added to the job that needs its result.
+    A cluster with a network adds the transfers of messages of `message_bytes` (of a model: `problem.x0.nbytes`) to the jobs (`Transfers`).
 
     Raises ValueError where neither bound is given, a bound makes no sense, a network is not told the size of its messages, or the workers
     fall silent before `arrivals` is reached.
@@ -65,13 +64,10 @@ class _Loop(Dispatch):
 
     def __init__(self, cluster: Cluster, method: Method, seed: int, message_bytes: float | None):
         super().__init__(cluster.n, method.policy, seed)
-        self._cluster, self._clock, self._message_bytes = cluster, cluster.clock(seed), message_bytes
+        self._clock = cluster.clock(seed)
         self._counter = Counter(method.rule, cluster.n)  # fed only when a policy asks for k
         self._heap: list[tuple[float, int, bool]] = []
-        self._sums: list[float] = []  # s, when each collective between nodes ended
-        groups = getattr(method.rule, "per_node", None), getattr(cluster, "per_node", None)
-        if None not in groups and groups[0] != groups[1]:
-            raise ValueError(f"The method has {groups[0]} workers a node and the cluster {groups[1]}: say per_node={groups[1]} to both.")
+        self._transfers = None if message_bytes is None else Transfers(cluster, method.rule, message_bytes)
 
     @property
     def k(self) -> int:
@@ -92,24 +88,11 @@ class _Loop(Dispatch):
             counter.receive(self.worker[job], self.read[job], self.end[job] - self.start[job])
         return counter.state
 
-    def _transfer(self, worker: int) -> float:
-        """Seconds that the job which `worker` begins spends on the network."""
-        rule, cluster, size = self._counter.rule, self._cluster, self._message_bytes
-        silent = hasattr(rule, "reports") and not rule.reports(self._state(), worker)
-        if not hasattr(rule, "collective"):
-            return 0.0 if silent else cluster.transfer(worker, size)
-        number, share = rule.collective(self._state())
-        if number > len(self._sums):
-            self._sums.append(max([self.now, *self._sums[-1:]]) + cluster.all_reduce(share * size))
-        needed = rule.awaits(self._state(), worker)
-        waiting = 0.0 if needed is None else max(0.0, self._sums[needed] - self.now) + cluster.broadcast(size)
-        return waiting + (0.0 if silent else cluster.inside(size))
-
     def begin(self, job: int, index: int) -> None:
         worker = self.worker[job]
         seconds, delivered = self._clock(worker, index, self.now)
-        if self._message_bytes is not None:
-            seconds += self._transfer(worker)
+        if self._transfers is not None:
+            seconds += self._transfers.seconds(self._state(), worker, self.now)
         if seconds > (limit := self.limit(worker)):
             seconds, delivered = limit, False
         if seconds < math.inf:

@@ -1,6 +1,7 @@
 """Run the notebooks, as many at once as there are cores, into results/quick or results/full.
 
-One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1.
+One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1. Notebooks that measure
+clocks, those with `"asgd_lib": {"runs_alone": true}` in their metadata, come last and have the machine to themselves.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def longest_first(notebooks: list[Path]) -> list[Path]:
     """The order that keeps all cores busy longest, by the seconds noted at the last `make accept`; new ones first."""
     seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
     return sorted(notebooks, key=lambda path: -seconds.get(path.stem, float("inf")))
+
+
+def runs_alone(notebook: Path) -> bool:
+    """Whether `notebook` says in its metadata that another one beside it would spoil what it measures."""
+    return bool(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("asgd_lib", {}).get("runs_alone", False))
 
 
 def values(notebook: Path) -> Path:
@@ -86,13 +92,15 @@ def stop(runs: list[Run]) -> None:
 
 
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
-    """Run the notebooks in `waiting`, `jobs` at a time; the names of those that failed."""
+    """Run the notebooks in `waiting`, `jobs` at a time but those that run alone; the names of those that failed."""
     failed, finished, total = [], 0, len(waiting)
+    alone = {path for path in waiting if runs_alone(path)}
+    waiting = sorted(waiting, key=lambda path: path in alone)
     running: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
         try:
             while waiting or running:
-                while waiting and len(running) < jobs:
+                while waiting and len(running) < (1 if waiting[0] in alone else jobs):
                     run = start(waiting.pop(0), preset, results, Path(scratch))
                     running.append(run)
                     say(finished, total, f"{run.notebook.stem} started")

@@ -1,4 +1,4 @@
-"""Rewrite the README's table of verdicts from results/quick/verdicts: `make verdicts`."""
+"""Rewrite VERDICTS.md, and the README's summary of it, from results/quick/verdicts: `make verdicts`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ import sys
 from notebook_kernel import ROOT
 
 from asgd_lib.atomic import atomic_path
-from asgd_lib.results import load_verdicts, markdown_table
+from asgd_lib.results import load_verdicts, markdown_summary, markdown_table
 
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
+
+HEAD = """# Verdicts
+
+What the quick presets gave, claim by claim. An interval is over seeds (or repeats, where real processes are timed); a claim is *reproduced*
+where it lies in the region that was fixed before the run, *not reproduced* where it lies outside, *partly* where it lies across or where
+conditions disagree, and *not tested* where the set-up does not allow a judgement. The notebooks argue each region.
+
+"""
 
 
 def with_table(readme: str, table: str) -> str:
@@ -21,20 +29,22 @@ def with_table(readme: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}{END}{after}"
 
 
-def current_table() -> str:
-    """The table as it follows from the committed verdicts."""
-    return markdown_table(load_verdicts(ROOT / "results" / "quick"))
+def current() -> dict[str, str]:
+    """Both files as they follow from the committed verdicts."""
+    verdicts = load_verdicts(ROOT / "results" / "quick")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return {"README.md": with_table(readme, markdown_summary(verdicts)), "VERDICTS.md": HEAD + markdown_table(verdicts)}
 
 
 def main() -> int:
-    readme = ROOT / "README.md"
     try:
-        text = with_table(readme.read_text(encoding="utf-8"), current_table())
+        texts = current()
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    with atomic_path(readme) as partial:
-        partial.write_text(text, encoding="utf-8")
+    for name, text in texts.items():
+        with atomic_path(ROOT / name) as partial:
+            partial.write_text(text, encoding="utf-8")
     return 0
 
 

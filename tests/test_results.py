@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -115,6 +116,14 @@ def test_the_markdown_table_escapes_what_would_break_it():
     assert row == (
         r"| [02_dude](notebooks/02_dude.ipynb) | C1 | f \| g is &lt;b>small&lt;/b> | 1.10x (0.852 to 1.35) | &lt;= 1.5x | reproduced |"
     )
+
+
+def test_the_summary_names_what_was_not_reproduced():
+    bad, good = CLAIM.check([9.0, 9.1, 9.2]), replace(CLAIM, id="C2").check([1.0, 1.1, 1.2])
+    results.save_verdicts("02_dude", [good, bad], {})
+    head, rule, row = results.markdown_summary(results.load_verdicts()).splitlines()
+    assert head == "| notebook | claims | reproduced | partly | not reproduced | not tested |" and rule.count("---") == 6
+    assert row == "| [02_dude](notebooks/02_dude.ipynb) | 2 | 1 |  | C1 |  |"
 
 
 def git(place, *arguments):

@@ -79,6 +79,20 @@ def test_a_failing_notebook_is_kept_apart_and_does_not_stop_the_others(tmp_path,
     assert "cell [3] (`n / 0` ...) raised ZeroDivisionError: division by zero" in lines[1]
 
 
+def test_notebooks_that_measure_run_alone_and_last(tmp_path, capsys):
+    paths = [write(tmp_path / f"{name}.ipynb", "1") for name in "abcd"]
+    for path in paths[::2]:
+        notebook = nbformat.read(path, 4)
+        notebook.metadata["asgd_lib"] = {"runs_alone": True}
+        nbformat.write(notebook, path)
+    assert [figures.runs_alone(path) for path in paths] == [True, False, True, False]
+    (tmp_path / "out").mkdir()
+    assert figures.run_all(paths, "quick", tmp_path / "out", jobs=2) == []
+    events = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
+    assert events[:2] == [["b", "started"], ["d", "started"]] and sorted(events[2:4]) == [["b", "finished"], ["d", "finished"]]
+    assert events[4:] == [["a", "started"], ["a", "finished"], ["c", "started"], ["c", "finished"]]
+
+
 def test_stopping_ends_kernels_and_leaves_no_file(tmp_path):
     out = tmp_path / "out"
     out.mkdir()

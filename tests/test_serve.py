@@ -1,5 +1,8 @@
 """Real runs: recorded, they replay to the server's model bit by bit, for every method."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -92,3 +95,31 @@ def test_what_cannot_be_served_is_refused():
     problem.hook = lambda: None
     with pytest.raises(ValueError, match="cannot be sent to worker processes"):
         serve(problem, method, arrivals=5)
+
+
+SCRIPT = """
+import torch
+import asgd_lib as asgd
+
+print("once")
+problem = asgd.problems.Quadratic(torch.ones(2, 3).double(), torch.ones(2, 3).double())
+print(asgd.serve(problem, asgd.METHODS["asgd"](lr=0.1), arrivals=20).trace)
+"""
+
+
+def run_script(folder, text):
+    (folder / "script.py").write_text(text)
+    return subprocess.run([sys.executable, folder / "script.py"], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    ran = run_script(tmp_path, SCRIPT)
+    assert ran.stdout.splitlines() == ["once", "Trace(n=2, arrivals=20, lost=0, in_flight=2)"] and not ran.stderr and not ran.returncode
+
+
+def test_a_script_with_a_problem_of_its_own_needs_one_and_is_told_so(tmp_path):
+    own = SCRIPT.replace('print("once")', "class Mine(asgd.problems.Quadratic): pass")
+    own = own.replace("asgd.problems.Quadratic(torch", "Mine(torch")
+    assert "serve(...) must stand under `if __name__ == '__main__':`" in run_script(tmp_path, own).stderr
+    guarded = own.replace("problem =", 'if __name__ == "__main__":\n    problem =').replace("print(asgd", "    print(asgd")
+    assert run_script(tmp_path, guarded).stdout == "Trace(n=2, arrivals=20, lost=0, in_flight=2)\n"

@@ -27,6 +27,16 @@ def test_delays_sum_as_said_and_few_are_late(cluster):
     assert theory.delay_tail_bound(6, 12) < 0.5
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_delays_of_memoryless_workers_are_geometric(n):
+    shares = theory.delay_shares_memoryless(n, 400)
+    assert shares.sum() == pytest.approx(1.0, abs=1e-12)
+    assert shares @ np.arange(401) == pytest.approx(theory.mean_delay(n), abs=1e-9)
+    delays = trace_of("asgd", clusters.Exponential((2.0,) * n), 20_000).delays
+    measured = np.bincount(delays, minlength=401)[:401] / len(delays)
+    assert 0.5 * abs(measured - shares).sum() < 0.02  # 20,000 draws from these shares are some 0.01 away
+
+
 def test_the_tail_bound_is_attained():
     # Two workers: while one computes, the other delivers 10 times; half of the mean delay of 1 is that one's alone.
     delays = trace_of("asgd", clusters.Fixed((1.0, 10.0)), 11_000).delays

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
 from asgd_lib.checks import choice, count
+from asgd_lib.distributed.processes import start
 from asgd_lib.distributed.worker import child
 from asgd_lib.problems import Problem
 
@@ -35,22 +36,22 @@ class Children:
     """One process a worker, forked from a clean process that has torch loaded already."""
 
     def __init__(self, problem: Problem, host: str, port: int, seed: int):
-        self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["asgd_lib.distributed.worker"])
         try:
             pickled = pickle.dumps(problem)
         except Exception as error:
             raise ValueError(f"The problem cannot be sent to worker processes ({error}); use functions and classes of a module.") from error
         self._arguments = pickled, host, port, seed
+        self._needs_main = b"__main__" in pickled
+        if self._needs_main and not hasattr(sys.modules["__main__"], "__file__"):
+            raise ValueError("The problem uses a class or function of this session; move it to a module that workers can import.")
         self._processes: dict[int, BaseProcess] = {}
 
     def start(self, worker: int) -> None:
         """Start the process of `worker`, again where it had one."""
         self._end(worker)
         pickled, *where = self._arguments
-        process = self._context.Process(target=child, args=(pickled, worker, *where), daemon=True, name=f"worker {worker}")
-        process.start()
-        self._processes[worker] = process
+        arguments = (pickled, worker, *where)
+        self._processes[worker] = start(child, arguments, f"worker {worker}", needs_main=self._needs_main)
 
     def inflict(self, fault: Fault) -> None:
         """Do to a worker what `fault` says; nothing where it has no process."""

@@ -33,8 +33,8 @@ def serve(
 
     Starts `n_workers` processes (default: all `problem.n`, which it must be) on the loopback interface alone, and is their server itself.
     Workers compute on one thread each; on one thread, replay computes the same bits. `cluster` injects worker times (and transfers, if it
-    has a network): a worker sleeps until they have passed. In scripts, call it under `if __name__ == "__main__":`, as everything that
-    starts processes.
+    has a network): a worker sleeps until they have passed. A script whose problem is of a class of its own must call `serve` under
+    `if __name__ == "__main__":`, because workers import it.
 
     Started by `torchrun` with n + 1 processes, on one machine or many, process 0 is the server and process w + 1 worker w, for which
     `serve` returns None. On many, sockets listen on the address that faces MASTER_ADDR. Nothing from the network is unpickled, but nothing

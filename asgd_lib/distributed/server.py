@@ -19,6 +19,7 @@ from asgd_lib.journal import ARRIVED, BACK, BEGUN, LOST, QUEUED, Event, Journal
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.trace import Trace
+from asgd_lib.transfers import Transfers
 
 
 class Server(Dispatch):
@@ -34,7 +35,8 @@ class Server(Dispatch):
         self.lines: dict[int, Line] = {}
         self.events = 0
         self._problem, self._method, self._journal = problem, method, journal
-        self._cluster, self._clock = cluster, None if cluster is None else cluster.clock(seed)
+        self._clock = None if cluster is None else cluster.clock(seed)
+        self._transfers = Transfers(cluster, method.rule, problem.x0.nbytes) if hasattr(cluster, "transfer") else None
         self._current: dict[int, int] = {}  # worker -> the job that it has begun
         self._away: dict[int, float] = {}  # worker -> since when (s); its job is lost
         self._past: deque[Event] = deque()
@@ -56,11 +58,17 @@ class Server(Dispatch):
             self._note(QUEUED, job)
 
     def begin(self, job: int, index: int) -> None:
-        worker = self.worker[job]
+        worker, seconds, delivered = self.worker[job], 0.0, True
         self._current[worker] = job
         self._note(BEGUN, job)
-        if worker in self.lines:
-            self._send(job, index)
+        if self._clock is not None:
+            seconds, delivered = self._clock(worker, index, self.now)
+        if self._transfers is not None:
+            seconds += self._transfers.seconds(self.machine.state, worker, self.now)
+        if self._clock is not None and seconds > (limit := self.limit(worker)):
+            seconds, delivered = limit, False
+        if worker in self.lines and seconds < math.inf:
+            self.lines[worker].give(COMPUTE if delivered else ABSENT, job, seconds, self.machine.reads[job].x.cpu())
 
     def cancelled(self, job: int) -> float:
         worker = self.worker[job]
@@ -179,16 +187,3 @@ class Server(Dispatch):
             f"The journal does not follow from this method, problem and seed: its event {self.events} is {happened}. "
             "Go on with the same ones, or choose another folder."
         )
-
-    def _send(self, job: int, index: int) -> None:
-        """Give the worker its job, with the time that a cluster model injects."""
-        worker, seconds, delivered = self.worker[job], 0.0, True
-        if self._clock is not None:
-            seconds, delivered = self._clock(worker, index, self.now)
-            reports = getattr(self.machine.rule, "reports", None)
-            if hasattr(self._cluster, "transfer") and (reports is None or reports(self.machine.state, worker)):
-                seconds += self._cluster.transfer(worker, self._problem.x0.nbytes)
-            if seconds > (limit := self.limit(worker)):
-                seconds, delivered = limit, False
-        if seconds < math.inf:
-            self.lines[worker].give(COMPUTE if delivered else ABSENT, job, seconds, self.machine.reads[job].x.cpu())

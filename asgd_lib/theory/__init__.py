@@ -24,6 +24,7 @@ from asgd_lib.theory.daso import (
 )
 from asgd_lib.theory.delays import (
     arrival_shares,
+    delay_shares_memoryless,
     delay_sum,
     delay_tail_bound,
     delay_weights_asgd,
@@ -94,6 +95,7 @@ __all__ = [
     "daso_own_weight",
     "daso_saving",
     "daso_share_for",
+    "delay_shares_memoryless",
     "delay_sum",
     "delay_tail_bound",
     "delay_weights_asgd",

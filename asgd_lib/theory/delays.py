@@ -46,6 +46,15 @@ def mean_delay_by_worker(seconds: ArrayLike) -> NDArray[np.float64]:
     return 1.0 / arrival_shares(seconds) - 1.0
 
 
+def delay_shares_memoryless(n: int, most: int) -> NDArray[np.float64]:
+    """(`most` + 1,) share of each delay k = 0, ..., `most` where all n times are exponential with one mean:
+    (1/n) (1 - 1/n)^k.
+
+    Whoever is next is any worker with probability 1/n, whatever happened before. Source: derived, exact in the limit.
+    """
+    return (1.0 - 1.0 / count("n", n)) ** np.arange(count("most", most, least=0) + 1) / n
+
+
 def delay_tail_bound(n: int, delay: float) -> float:
     """Upper bound min(1, (n - 1) / `delay`) of the share of gradients that are at least that late: Markov's inequality
     on `delay_sum`.

@@ -29,6 +29,7 @@ from asgd_lib.rules import (
     SGD,
     SMEGA2,
     Buffered,
+    Chosen,
     Clipped,
     DelayAdaptive,
     DelayFilter,
@@ -51,9 +52,10 @@ from asgd_lib.rules import (
     Rule,
     ShiftedMomentum,
     StalenessAware,
+    Vecna,
 )
 from asgd_lib.rules.daso import Daso
-from asgd_lib.stopping import FirstOf, Stop, Trials
+from asgd_lib.stopping import FirstOf, Only, Stop, Trials
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ METHODS["malenia"] = Row(Greedy(), Malenia, "Tyurin and Richtarik 2023, Malenia 
 METHODS["ringmaster"] = Row(_ringmaster_policy, Ringmaster, "Ringmaster ASGD 2025; late gradients are ignored, or stopped with stop=True")
 METHODS["ringleader"] = Row(Greedy(), Ringleader, "Ringleader ASGD 2025; our reading of which models workers keep")
 METHODS["mindflayer"] = Row(lambda rule: Trials(rule.trials, rule.limit), MindFlayer, "MindFlayer SGD 2024, trials of limited time")
+METHODS["vecna"] = Row(lambda rule: Trials(rule.trials, rule.limit), Vecna, "Vecna SGD of MindFlayer SGD 2024, for heterogeneous data")
+METHODS["naive_optimal"] = Row(lambda rule: Only(rule.workers), Chosen, "Ringmaster ASGD 2025, ASGD on the fastest workers alone")
 METHODS["delay_filter"] = Row(Greedy(), _delay_filter, "Attia, Gaash and Koren 2025, asynchronous mini-batching; around heavy ball")
 METHODS["k_async"] = Row(lambda rule: FirstOf(rule.size), _first_k, "Dutta et al. 2018, K-async SGD")
 METHODS["k_sync"] = Row(lambda rule: FirstOf(rule.size, stop=True), _first_k, "Dutta et al. 2018, K-sync SGD (backup workers)")

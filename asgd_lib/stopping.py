@@ -1,4 +1,4 @@
-"""Policies that take jobs away from workers: stop and restart, the first k of n, and trials of limited time."""
+"""Policies that leave workers or jobs out: stop and restart, the first k of n, trials of limited time, some workers only."""
 
 from __future__ import annotations
 
@@ -70,3 +70,17 @@ class Trials:
 
     def react(self, job: Job, view: View) -> Iterable[int]:
         return () if view.outstanding else self.first(view)
+
+
+@dataclass(frozen=True)
+class Only:
+    """The named `workers` (None: everybody) are always busy, the others never."""
+
+    workers: Sequence[int] | None = None
+
+    def first(self, view: View) -> Iterable[int]:
+        """Those who work."""
+        return range(view.n) if self.workers is None else self.workers
+
+    def react(self, job: Job, view: View) -> Iterable[int]:
+        return (job.worker,)

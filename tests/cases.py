@@ -36,6 +36,8 @@ VARIANTS = {
     "malenia": [{"batch": 12}],
     "ringmaster": [{"threshold": 2}, {"threshold": 2, "stop": True}, {"threshold": math.inf, "stop": True}],
     "mindflayer": [{"trials": 2, "limit": 2.5, "success": 0.8}, {"limit": 4.0}],
+    "vecna": [{"trials": 2, "limit": 2.5, "success": 0.8}],
+    "naive_optimal": [{"workers": (2, 0)}],
     "delay_filter": [{"batch": 2, "momentum": 0.0}],
     "k_async": [{"k": 1}, {"k": 3}],
     "k_sync": [{"k": 1}, {"k": 3}],

@@ -1,6 +1,7 @@
 """The rules of the field, each against its formula, written out again in plain Python."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ import torch
 from cases import FIXED, RANDOM, by_hand, quadratic
 from test_rules import LR, X0, feed, follows
 
-from asgd_lib import METHODS, clusters, simulate
+from asgd_lib import METHODS, clusters, replay, simulate
 from asgd_lib.rules import (
     ACED,
     CA2FL,
     DASA,
     Arrival,
+    Chosen,
     DelayFilter,
     FedAsync,
     FirstK,
@@ -23,6 +25,7 @@ from asgd_lib.rules import (
     Rennala,
     Ringmaster,
     StalenessAware,
+    Vecna,
     update_delays,
 )
 
@@ -57,7 +60,7 @@ def test_malenia_on_one_worker_needs_exactly_its_batch():
 
 
 def test_the_delay_filter_is_heavy_ball_over_batches_of_fresh_gradients():
-    path, _ = feed(DelayFilter(LR, 0.5, batch=2), [(1.0, 0, 0), (3.0, 0, 0), (9.0, 1, 1), (4.0, 0, 0), (0.0, 1, 0)], n=2)
+    path, _ = feed(DelayFilter(LR, 0.5, batch=2), [(1.0, 0, 0), (3.0, 0, 0), (9.0, 1, 1), (4.0, 0, 0), (0.0, 1, 0)], n=3)
     u1 = LR * 2.0
     follows(path, [(X0, 0)] + [(X0 - u1, 1)] * 3 + [(X0 - u1 - (0.5 * u1 + LR * 2.0), 2)])
 
@@ -162,6 +165,47 @@ def test_mindflayer_divides_by_the_expected_number():
     assert rule.expected(2) == 1.25 and MindFlayer(LR, 3, 1.0, 0.5).expected(4) == 6.0
 
 
+def test_vecna_divides_by_each_workers_expected_number():
+    path, _ = feed(Vecna(LR, (2, 1), 5.0, (0.5, 0.25)), [(1.0, 0, 0), (4.0, 0, 1), (2.0, 1, 1)], n=2)
+    follows(path, list(zip(X0 - LR * np.array([1, 5, 5 + 8]) / 2, (1, 1, 1), strict=True)))
+
+
+@pytest.mark.parametrize(("name", "unbiased"), [("mindflayer", False), ("vecna", True)])
+def test_vecna_alone_is_unbiased_when_chances_differ(name, unbiased):
+    """Worker 1 takes 4 s or less with probability 1 - e^{-1}, the others always; f_i = (x - i)^2 / 2, minimised at 1."""
+    problem = quadratic(3, 1).__class__(torch.ones(3, 1), torch.tensor([[0.0], [3.0], [0.0]]))
+    chance = 1 - math.exp(-1)
+    cluster = Mixed(clusters.Fixed((1.0, 1.0, 1.0)), clusters.Exponential((4.0,) * 3))
+    method = METHODS[name](0.002, limit=4.0, success=(1.0, chance, 1.0))
+    x = replay(simulate(cluster, method, arrivals=30_000, seed=1), method, problem, every=30_000).attrs["x"].item()
+    expected = 1.0 if unbiased else 3 * chance / (2 + chance)
+    assert x == pytest.approx(expected, abs=0.06)  # two standard errors of the last rounds' failures; the two limits are 0.28 apart
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Worker 1 of `second`, the others of `first`."""
+
+    first: clusters.Cluster
+    second: clusters.Cluster
+
+    @property
+    def n(self):
+        return self.first.n
+
+    def clock(self, seed):
+        clocks = self.first.clock(seed), self.second.clock(seed)
+        return lambda worker, index, start: clocks[worker == 1](worker, index, start)
+
+
+def test_naive_optimal_is_asgd_without_the_others():
+    method, two = METHODS["naive_optimal"](LR, workers=(0, 2)), METHODS["asgd"](LR)
+    trace, other = simulate(FIXED, method, arrivals=80), simulate(clusters.Fixed((1.0, 2.0)), two, arrivals=80)
+    assert np.array_equal(trace.worker, 2 * other.worker)
+    assert np.array_equal(trace.end, other.end) and np.array_equal(trace.read, other.read)
+    assert set(trace.lost["worker"]) == {0, 2}
+
+
 def ringleader_by_the_book(trace, problem, lr):
     """The algorithm as two phases a round, without states: the server's models after each arrival."""
     n, x, models, path = trace.n, problem.x0, {}, []
@@ -237,6 +281,8 @@ def test_ringleaders_models_are_at_most_2n_minus_2_updates_old(cluster):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: Chosen(LR, ()), "workers must name at least one worker, and none twice"), (lambda: Chosen(LR, (1, 1)), "none twice"),
+        (lambda: Chosen(LR, (0, 3)).init(torch.zeros(1), 3), "every worker must be a whole number of at least 0 and at most 2; got 3"),
         (lambda: Rennala(LR, 0), BATCH), (lambda: Malenia(LR, 1.5), BATCH), (lambda: DelayFilter(LR, batch=0), BATCH),
         (lambda: DelayFilter(LR, 1.0), r"momentum must be in \[0, 1\)"),
         (lambda: Ringmaster(LR, 0), "threshold must be a whole number of at least 1; got 0. math.inf keeps every gradient"),

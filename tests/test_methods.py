@@ -24,7 +24,7 @@ def random_trace(method, arrivals=50):
 
 # Momentum 0.9 makes ten steps of each; rounds of hogwild_local take the sum of all local steps, and the sum must stay near 1.
 STABLE = {"asgd_naive_momentum": 0.015, "shifted_momentum": 0.015, "smega2": 0.015, "hogwild_local": 0.05}
-STABLE |= {"rennala": 1.0, "malenia": 1.0, "mindflayer": 1.0, "k_sync": 1.0}  # fresh gradients alone: few steps that may be long
+STABLE |= {"rennala": 1.0, "malenia": 1.0, "mindflayer": 1.0, "vecna": 1.0, "k_sync": 1.0}  # all fresh: few steps, and long ones
 # label: lr, and the squared distance that 1600 arrivals reach.
 SLOWER = {
     # Heavy ball forgets at sqrt(0.9) a step, whatever lr is, and 400 rounds (or buckets) are 400 steps: 0.9^400 = 5e-19.
@@ -73,6 +73,7 @@ LIMITS = {
     "malenia": (GLOBAL, 0.5, 1e-12),
     "ringleader": (GLOBAL, 0.05, 1e-12),
     "mindflayer": (GLOBAL, 0.2, 1e-12),
+    "vecna": (GLOBAL, 0.2, 1e-12),
     "ca2fl": (GLOBAL, 0.03, 1e-12),
     "aced": (GLOBAL, 0.03, 1e-12),
     "asgd": (FREQUENT, 0.002, 0.01),
@@ -214,7 +215,7 @@ def test_counters_need_no_coordinates(name, hyper):
 
 
 NODES = [label for label, (_, hyper) in CASES.items() if "per_node" in hyper]  # their workers come in groups
-MANY = {"times", "k", "trials"}  # these have a size that needs several workers, or hand out several jobs at once
+MANY = {"times", "k", "trials", "workers"}  # these have a size that needs several workers, or hand out several jobs at once
 SINGLE = [k for k, (_, hyper) in CASES.items() if hyper.get("n_arrivals", 1) == 1 and not MANY & hyper.keys() and k not in NODES]
 
 
@@ -235,6 +236,7 @@ def test_the_names_of_the_workers_do_not_matter(label):
     order, problem = [2, 0, 3, 1], quadratic()  # worker i of the second cluster is worker order[i] of the first
     times = np.array([1.0, 2**0.5, 3**0.5, 4.4])  # no ties: equal times are served in order of worker
     swapped = hyper | ({"times": tuple(np.array(hyper["times"])[order])} if "times" in hyper else {})
+    swapped |= {"workers": tuple(order.index(w) for w in hyper["workers"])} if "workers" in hyper else {}
     first, second = make(name, hyper), make(name, swapped)
     trace = simulate(clusters.Fixed(times), first, arrivals=100)
     other = simulate(clusters.Fixed(times[order]), second, arrivals=100)

@@ -16,10 +16,11 @@ from test_policies import rows
 from test_simulate import Script
 
 from asgd_lib import METHODS, Method, Trace, clusters, serve, simulate
+from asgd_lib.distributed.children import Fault
 from asgd_lib.policies import Barrier, Greedy, Quorum, Restart
 from asgd_lib.problems import Quadratic
 from asgd_lib.rules import SGD, update_delays
-from asgd_lib.stopping import FirstOf, Stop, Trials
+from asgd_lib.stopping import FirstOf, Only, Stop, Trials
 
 TIMES = clusters.Fixed((1.0, 2.0, 5.0))
 
@@ -98,23 +99,35 @@ def test_a_limit_ends_the_wait_for_one_who_has_left():
 
 @dataclass(frozen=True)
 class Fickle:
-    """Queues a second job for worker 1 at once, and takes everything away from it when worker 0 delivers for the second time."""
+    """Queues a second job for worker 1 at once, takes everything away from it at the second arrival, and queues another at the third."""
 
     def react(self, job, view):
+        assert view.outstanding == (1 if job.worker else {1: 1, 2: 2, 3: 1}[view.arrivals])
         if job.worker:
             return ()
-        return (0, 1) if view.arrivals == 1 else (0, Restart(1)) if view.arrivals == 2 else (0,)
+        return {1: (0, 1), 2: (0, Restart(1)), 3: (1,)}[view.arrivals]
 
 
 def test_restart_takes_the_queue_away_too():
-    trace = run(Fickle(), clusters.Fixed((1.0, 10.0)), arrivals=3)
-    assert rows(trace) == [(0, 0, 0, 1), (0, 1, 1, 2), (0, 2, 2, 3)]
+    trace = run(Fickle(), clusters.Fixed((1.0, 10.0)), arrivals=4)
+    assert rows(trace) == [(0, 0, 0, 1), (0, 1, 1, 2), (0, 2, 2, 3), (1, 2, 2, 12)]
     taken = trace.lost[trace.lost["worker"] == 1]
-    assert taken["end"].tolist() == [2.0, 2.0, math.inf] and taken["read"].tolist() == [0, 1, 2]
-    assert taken["start"][0] == 0 and math.isnan(taken["start"][1]) and taken["start"][2] == 2.0  # queued jobs never began
+    assert taken["end"].tolist() == [2.0, 2.0, math.inf] and taken["read"].tolist() == [0, 1, 3]
+    assert taken["start"][0] == 0 and math.isnan(taken["start"][1]) and taken["start"][2] == 12.0  # a queued job never began
 
 
-@pytest.mark.parametrize("policy", [Stop(), Stop(3), FirstOf(), FirstOf(2, stop=True), Trials(2, 3.0)], ids=repr)
+@pytest.mark.slow
+def test_a_served_worker_loses_its_queue_too(tmp_path):
+    method, cluster = Method(Fickle(), SGD(0.05)), clusters.Fixed((0.02, 0.3))
+    served = serve(noisy(2), method, arrivals=4, cluster=cluster, folder=tmp_path, timeout=20.0)
+    simulated = simulate(cluster, method, arrivals=4)
+    assert all(np.array_equal(getattr(served.trace, c), getattr(simulated, c)) for c in ("job", "worker", "read"))
+    for column in ("job", "read"):
+        assert np.array_equal(served.trace.lost[column], simulated.lost[column])
+    assert served.trace == Trace.load(tmp_path / "journal") and torch.equal(served.x, replayed(served.trace, method, noisy(2)))
+
+
+@pytest.mark.parametrize("policy", [Stop(), Stop(3), FirstOf(), FirstOf(2, stop=True), Trials(2, 3.0), Only(), Only((2, 0))], ids=repr)
 def test_policies_are_values(policy):
     again = pickle.loads(pickle.dumps(policy))
     assert again == policy and hash(again) == hash(policy) and run(again, arrivals=40, seed=5) == run(policy, arrivals=40, seed=5)
@@ -213,3 +226,36 @@ def test_a_run_with_stops_goes_on_after_its_server(name, hyper, tmp_path):
     assert len(more.trace) == 90 and more.trace == Trace.load(tmp_path / "journal")
     assert np.array_equal(more.trace.job[:40], first.trace.job)
     assert torch.equal(more.x, replayed(more.trace, method, noisy()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("back", [True, False], ids=["back", "gone"])
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [
+        ("ringmaster", {"threshold": 4, "stop": True}),
+        ("k_sync", {"k": 2}),
+        ("k_async", {"k": 2}),
+        ("mindflayer", {"trials": 2, "limit": 0.03}),
+    ],
+)
+def test_stops_and_limits_survive_a_killed_worker(name, hyper, back, tmp_path):
+    method, cluster = METHODS[name](0.02, **hyper), clusters.Fixed((0.003, 0.003, 0.006, 0.01))
+    faults = [Fault(30, 1, "kill")] + [Fault(45, 1, "join")] * back
+    served = serve(noisy(), method, arrivals=120, cluster=cluster, faults=faults, folder=tmp_path, timeout=20.0)
+    trace = served.trace
+    assert len(trace) == 120 and trace == Trace.load(tmp_path / "journal")
+    assert (1 in trace.worker[60:]) == back
+    assert torch.equal(served.x, replayed(trace, method, noisy()))
+    more = serve(noisy(), method, arrivals=140, cluster=cluster, folder=tmp_path, resume=True, timeout=20.0)
+    assert len(more.trace) == 140 and torch.equal(more.x, replayed(more.trace, method, noisy()))
+
+
+def test_the_table_pairs_each_rule_with_its_policy():
+    expected = {
+        ("ringmaster", ()): Greedy(), ("ringmaster", (("stop", True),)): Stop(),
+        ("ringmaster", (("stop", True), ("threshold", 3))): Stop(3),
+        ("k_async", ()): FirstOf(), ("k_sync", (("k", 2),)): FirstOf(2, stop=True), ("naive_optimal", (("workers", (1,)),)): Only((1,)),
+        ("mindflayer", (("trials", 2), ("limit", 3.0))): Trials(2, 3.0), ("vecna", ()): Trials(1, math.inf),
+    }  # fmt: skip
+    assert {case: METHODS[case[0]](0.1, **dict(case[1])).policy for case in expected} == expected

@@ -1,13 +1,13 @@
 """What the server does with one arrived gradient: one file a family, one frozen dataclass a rule."""
 
 from asgd_lib.rules.aged import ACED, DASA
-from asgd_lib.rules.asgd import SGD, DelayAdaptive, Rescaled
+from asgd_lib.rules.asgd import SGD, Chosen, DelayAdaptive, Rescaled
 from asgd_lib.rules.base import Arrival, Counter, Rule, State, over_runs, update_delays
 from asgd_lib.rules.buffered import Buffered, FirstK
 from asgd_lib.rules.ca2fl import CA2FL
 from asgd_lib.rules.cost import numbers_written
 from asgd_lib.rules.local import HogwildLocal, LocalSGD
-from asgd_lib.rules.mindflayer import MindFlayer
+from asgd_lib.rules.mindflayer import MindFlayer, Vecna
 from asgd_lib.rules.momentum import SMEGA2, NaiveMomentum, ShiftedMomentum
 from asgd_lib.rules.ormo import OrMo, OrMoDA
 from asgd_lib.rules.rennala import DelayFilter, Malenia, Rennala
@@ -25,6 +25,7 @@ __all__ = [
     "update_delays",
     "numbers_written",
     "SGD",
+    "Chosen",
     "DelayAdaptive",
     "Rescaled",
     "Buffered",
@@ -38,6 +39,7 @@ __all__ = [
     "FedAsync",
     "Ringleader",
     "MindFlayer",
+    "Vecna",
     "DuDe",
     "MIFA",
     "CA2FL",

@@ -1,4 +1,4 @@
-"""MindFlayer SGD: synchronous rounds of trials that may fail."""
+"""MindFlayer and Vecna SGD: synchronous rounds of trials that may fail."""
 
 from __future__ import annotations
 
@@ -62,8 +62,28 @@ class MindFlayer:
     def receive(self, s: MindFlayerState, a: Arrival) -> MindFlayerState:
         # All of a round read the model after the last arrival of the round before: the first has delay 0, the others 1.
         start, total, k = (s.x, torch.zeros_like(s.total), s.k + 1) if a.delay == 0 else (s.start, s.total, s.k)
-        total = total + a.grad
+        total = total + self.weighed(a)
         return MindFlayerState(start - self.lr * (total / self.expected(s.n)), k, s.n, start, total)
+
+    def weighed(self, a: Arrival) -> Tensor:
+        """The gradient (..., d) as it enters the sum."""
+        return a.grad
+
+
+@dataclass(frozen=True)
+class Vecna(MindFlayer):
+    """MindFlayer for heterogeneous data: x <- x - lr (1/n) sum_i (1/(p_i B_i)) sum_j g_ij, everybody's over its own expected number.
+
+    The step is unbiased however different the data and the chances are. Source: Vecna SGD, MindFlayer SGD 2024.
+    """
+
+    def expected(self, n: int) -> float:
+        """n: every worker counts for one."""
+        return float(n)
+
+    def weighed(self, a: Arrival) -> Tensor:
+        trials, success = (_each(value) for value in (self.trials, self.success))
+        return a.grad / (trials[a.worker % len(trials)] * success[a.worker % len(success)])
 
 
 def _each(value: float | Sequence[float]) -> Sequence[float]:

@@ -113,7 +113,7 @@ def test_a_stopped_process_is_waited_for_no_longer_than_timeout(tmp_path, method
 
 def test_an_error_in_a_process_is_told():
     problem = Wrong(torch.ones(2, 1).double(), torch.ones(2, 1).double())
-    with pytest.raises(RuntimeError, match="of 2 failed: ArithmeticError: no gradient today. The other processes were ended."):
+    with pytest.raises(RuntimeError, match="Process 1 of 2 failed: ArithmeticError: no gradient today. The other processes were ended."):
         run_hierarchy(problem, sgd(0.1), nodes=2, batches=2)
 
 

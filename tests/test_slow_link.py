@@ -98,6 +98,25 @@ def test_everything_is_gone_after_an_error(tmp_path):
         run_hierarchy(digits(2), METHODS["daso"](0.1), nodes=2, batches=1, link=link)
 
 
+HOLD = """
+import time
+from asgd_lib.distributed.slow_link import SlowLink
+with SlowLink(2, 1e6) as link:
+    print(*[host.pid for host in link.hosts], flush=True)
+    time.sleep(600)
+"""
+
+
+@needs_namespaces
+def test_everything_is_gone_after_a_kill(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as process:
+        for number in process.stdout.readline().split():
+            assert Path(f"/proc/{number}").exists()
+            (tmp_path / number).touch()
+        process.kill()
+    assert len(list(tmp_path.iterdir())) == 2 and gone(tmp_path)
+
+
 @needs_namespaces
 def test_hosts_are_not_reached_from_outside():
     with SlowLink(1, 1e6) as link:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from multiprocessing import spawn
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,10 +19,11 @@ import torch.distributed as dist
 
 from asgd_lib.checks import count, positive
 from asgd_lib.distributed.meeting import START, join
+from asgd_lib.distributed.processes import start
 from asgd_lib.distributed.slow_link import Host
 
-PRELOAD = ["asgd_lib.distributed.hierarchy", "torch._dynamo"]
-"""Imported once, before processes are forked from it: the second is what DistributedDataParallel imports, for seconds, when first used."""
+CAUSES = ["died", "failed", "waited", "lost"]
+"""How processes fail, what explains the others first."""
 _GRACE = 0.5  # s in which the first cause of a failure may still show up behind its consequences
 
 
@@ -42,18 +41,14 @@ def gang(
     """
     size = count("size", size)
     positive("timeout", timeout)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
     job, script = _packed((work, arguments))
     members: list[tuple[Any, Connection]] = []
     try:
         for rank in range(size):
-            ours, theirs = context.Pipe()
+            ours, theirs = multiprocessing.Pipe()
             host = hosts[rank] if hosts else None
             options = (rank, size, theirs, host, timeout, backend)
-            process = context.Process(target=_member, args=(job, script, *options), name=f"gang-{rank}", daemon=True)
-            with _no_main():
-                process.start()
+            process = start(_member, (job, script, *options), f"gang-{rank}")
             theirs.close()
             members.append((process, ours))
         return _watch(members)
@@ -80,17 +75,6 @@ def _packed(job: Any) -> tuple[bytes, dict | None]:
     return packed, script
 
 
-@contextmanager
-def _no_main() -> Iterator[None]:
-    """Start processes that do not import this script: its imports may start threads, and with threads no host can be entered."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
 def _watch(members: list[tuple[Any, Connection]]) -> Any:
     """Pass the meeting point on, then wait for every member's word; RuntimeError at the first bad one."""
     started = time.monotonic()
@@ -110,15 +94,14 @@ def _watch(members: list[tuple[Any, Connection]]) -> Any:
                 started = None
                 for _, other in members[1:]:
                     _send(other, value)
-            elif kind in ("failed", "died"):
+            elif kind in CAUSES:
                 failures[rank] = (kind, value)
                 finished.add(rank)
             else:
                 finished.add(rank)
                 result = value if rank == 0 else result
     if failures:
-        # A death explains the lost connections that the others report.
-        rank, (_, sentence) = min(failures.items(), key=lambda item: (item[1][0] != "died", item[0]))
+        rank, (_, sentence) = min(failures.items(), key=lambda item: (CAUSES.index(item[1][0]), item[0]))
         raise RuntimeError(f"Process {rank} of {len(members)} {sentence} The other processes were ended.")
     return result
 
@@ -145,7 +128,7 @@ def _member(
 ) -> None:  # fmt: skip
     try:
         if host is not None:
-            host.enter()  # while there is one thread
+            host.enter()  # while there is one thread: importing a script may start more
         _end_with_parent()
         torch.set_num_threads(1)
         if script is not None:
@@ -157,19 +140,22 @@ def _member(
         dist.destroy_process_group()
         _send(pipe, ("done", result if rank == 0 else None))
     except BaseException as error:
-        _send(pipe, ("failed", explain(error, timeout)))
+        _send(pipe, explain(error, timeout))
         pipe.close()
         os._exit(1)  # a failed group may hang in its own shutdown
 
 
-def explain(error: BaseException, timeout: float) -> str:
-    """What became of a process, as the end of a sentence that begins with its number."""
+def explain(error: BaseException, timeout: float) -> tuple[str, str]:
+    """What became of a process: one of `CAUSES`, and the end of a sentence that begins with its number."""
     text = str(error).strip() or "no message"
-    if "imed out" in text or "imeout" in text:
-        return f"waited more than {timeout:g} s for another one; was that one stopped, or is the network too slow (raise timeout=)?"
-    if "losed by peer" in text or "reset by peer" in text:
-        return "lost its connection to another one."
-    return f"failed: {type(error).__name__}: {text}{'' if text[-1] in '.?!' else '.'}"
+    if isinstance(error, RuntimeError) and ("imed out" in text or "imeout" in text):
+        return (
+            "waited",
+            f"waited more than {timeout:g} s for another one; was that one stopped, or is the network too slow? Raise timeout=.",
+        )
+    if isinstance(error, RuntimeError) and re.search("closed by peer|reset by peer|refused|Broken pipe", text):
+        return "lost", "lost its connection to another one."
+    return "failed", f"failed: {type(error).__name__}: {text}{'' if text[-1] in '.?!' else '.'}"
 
 
 def _end_with_parent() -> None:

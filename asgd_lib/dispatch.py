@@ -28,7 +28,8 @@ class Dispatch:
         self.start: list[float] = []
         self.end: list[float] = []
         self.begun = [0] * n  # jobs that each worker has begun
-        self.computing: list[int | None] = [None] * n  # the job that each worker has begun and not ended
+        self._latest = [-1] * n  # the job that each worker has begun last
+        self.policy_limit = getattr(policy, "limit", None)  # worker -> seconds after which a job of it is lost
         self._load = [0] * n  # jobs that each worker holds
         self._queues: dict[int, deque[int]] = {}
 
@@ -43,12 +44,12 @@ class Dispatch:
     def ready(self, worker: int) -> bool:
         raise NotImplementedError
 
+    def computing(self, worker: int) -> int | None:
+        """The job that `worker` has begun and not ended."""
+        return self._latest[worker] if self._load[worker] else None
+
     def age(self, worker: int) -> int | None:
         raise NotImplementedError
-
-    def limit(self, worker: int) -> float:
-        """Seconds after which a job of `worker` is lost (default inf)."""
-        return self.policy.limit(worker) if hasattr(self.policy, "limit") else math.inf
 
     def begin(self, job: int, index: int) -> None:
         """The worker of `job` begins it now; it is the `index`-th job of that worker."""
@@ -95,11 +96,10 @@ class Dispatch:
             self.lost.append((job, worker, self.read[job], self.start[job], end))
         self.outstanding -= 1
         self._load[worker] -= 1
-        self.computing[worker] = None
         if self._load[worker]:
             self._begin(self._queues[worker].popleft())
         for answer in self.policy.react(Job(job, worker, self.read[job], self.start[job], end, not delivered), self):
-            if isinstance(answer, Restart):
+            if type(answer) is Restart:
                 self._cancel(answer.worker)
                 answer = answer.worker
             self.hand_out(answer)
@@ -107,12 +107,12 @@ class Dispatch:
     def _cancel(self, worker: int) -> None:
         """All that `worker` holds is lost now."""
         queue = self._queues.get(worker, ())
-        held = [*queue] if self.computing[worker] is None else [self.computing[worker], *queue]
+        held = [self._latest[worker], *queue] if self._load[worker] else []
         for job in held:
             end = self.end[job] = self.cancelled(job)
             self.lost.append((job, worker, self.read[job], self.start[job], end))
         self.outstanding -= len(held)
-        self._load[worker], self.computing[worker] = 0, None
+        self._load[worker] = 0
         self._queues.pop(worker, None)
 
     def _begin(self, job: int) -> None:
@@ -120,7 +120,7 @@ class Dispatch:
         index = self.begun[worker]
         self.begun[worker] += 1
         self.start[job] = self.now
-        self.computing[worker] = job
+        self._latest[worker] = job
         self.begin(job, index)
 
     def trace(self, meta: dict[str, str]) -> Trace:

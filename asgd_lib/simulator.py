@@ -78,7 +78,7 @@ class _Loop(Dispatch):
         return rule.ready(self._state(), worker) if hasattr(rule, "ready") else True
 
     def age(self, worker: int) -> int | None:
-        job = self.computing[worker]
+        job = self.computing(worker)
         return None if job is None else self._state().k - self._counter.updates[self.read[job]]
 
     def _state(self) -> State:
@@ -93,17 +93,17 @@ class _Loop(Dispatch):
         seconds, delivered = self._clock(worker, index, self.now)
         if self._transfers is not None:
             seconds += self._transfers.seconds(self._state(), worker, self.now)
-        if seconds > (limit := self.limit(worker)):
+        if self.policy_limit is not None and seconds > (limit := self.policy_limit(worker)):
             seconds, delivered = limit, False
         if seconds < math.inf:
             heappush(self._heap, (self.now + seconds, job, delivered))
 
     def run(self, arrivals: int | None, until: float) -> None:
         self.start_all()
-        heap, lost_in_a_row = self._heap, 0
+        heap, ends, lost_in_a_row = self._heap, self.end, 0
         while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and (arrivals is None or self.arrivals < arrivals):
             end, job, delivered = heappop(heap)
-            if self.end[job] < math.inf:
+            if ends[job] < math.inf:
                 continue  # cancelled before it ended
             self.now = end
             lost_in_a_row = 0 if delivered else lost_in_a_row + (until == math.inf)

@@ -163,6 +163,22 @@ def test_the_first_of_a_round_all_read_its_beginning(cluster, size, arrivals, se
     assert all(len(set(workers.tolist())) == len(workers) for workers in rounds)
 
 
+@laws
+@given(
+    case=st.sampled_from([("k_sync", {}), ("ringmaster", {"threshold": 3, "stop": True}), ("mindflayer", {"trials": 2, "limit": 2.0})]),
+    cluster=any_cluster(), up=st.floats(2.0, 20.0), down=st.floats(0.5, 5.0), seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_every_job_arrives_or_is_lost_once_though_workers_leave(case, cluster, up, down, seed):
+    name, hyper = case
+    trace = simulate(clusters.Dropout(cluster, up, down), METHODS[name](0.1, **hyper), until=60.0, seed=seed)
+    assert sorted([*trace.job, *trace.lost["job"]]) == list(range(len(trace) + len(trace.lost)))
+    flying = np.bincount(trace.in_flight["worker"], minlength=cluster.n)
+    assert flying.max() <= (2 if name == "mindflayer" else 1) and flying.sum() > 0
+    if name == "mindflayer":
+        failed = trace.lost[np.isfinite(trace.lost["end"])]
+        assert max([0.0, *(trace.end - trace.start), *(failed["end"] - failed["start"])]) <= 2 + 1e-9
+
+
 # In real runs.
 
 

@@ -65,7 +65,7 @@ class Server(Dispatch):
             seconds, delivered = self._clock(worker, index, self.now)
         if self._transfers is not None:
             seconds += self._transfers.seconds(self.machine.state, worker, self.now)
-        if self._clock is not None and seconds > (limit := self.limit(worker)):
+        if self._clock is not None and self.policy_limit is not None and seconds > (limit := self.policy_limit(worker)):
             seconds, delivered = limit, False
         if worker in self.lines and seconds < math.inf:
             self.lines[worker].give(COMPUTE if delivered else ABSENT, job, seconds, self.machine.reads[job].x.cpu())
@@ -83,13 +83,13 @@ class Server(Dispatch):
 
     def expire(self, now: float) -> float:
         """Have the jobs lost that are over their limits at `now` (s); seconds until the next one may be."""
-        if not hasattr(self.policy, "limit"):
+        if self.policy_limit is None:
             return math.inf
         wait = math.inf
         for worker in range(self.n):
             # With injected times the worker itself says when the limit is over.
             if worker in self._current and (self._clock is None or worker not in self.lines):
-                left = self.start[self._current[worker]] + self.limit(worker) - now
+                left = self.start[self._current[worker]] + self.policy_limit(worker) - now
                 if left <= 0:
                     self.now = max(self.now, now)
                     self.back_now(worker)

@@ -69,8 +69,7 @@ class Dispatch:
 
     def hand_out(self, worker: int) -> None:
         """Give `worker` a job at the present model, to begin now or, where it is busy, to queue."""
-        if not 0 <= worker < self.n:
-            raise ValueError(f"{self.policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
+        self._check(worker)
         job = self.created
         self.created += 1
         self.outstanding += 1
@@ -106,6 +105,7 @@ class Dispatch:
 
     def _cancel(self, worker: int) -> None:
         """All that `worker` holds is lost now."""
+        self._check(worker)
         queue = self._queues.get(worker, ())
         held = [self._latest[worker], *queue] if self._load[worker] else []
         for job in held:
@@ -114,6 +114,10 @@ class Dispatch:
         self.outstanding -= len(held)
         self._load[worker] = 0
         self._queues.pop(worker, None)
+
+    def _check(self, worker: int) -> None:
+        if not 0 <= worker < self.n:
+            raise ValueError(f"{self.policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
 
     def _begin(self, job: int) -> None:
         worker = self.worker[job]

@@ -31,6 +31,7 @@ from asgd_lib.rules import (
     Buffered,
     Chosen,
     Clipped,
+    Daso,
     DelayAdaptive,
     DelayFilter,
     DuDe,
@@ -54,7 +55,6 @@ from asgd_lib.rules import (
     StalenessAware,
     Vecna,
 )
-from asgd_lib.rules.daso import Daso
 from asgd_lib.stopping import FirstOf, Only, Stop, Trials
 
 

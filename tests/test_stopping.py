@@ -116,6 +116,16 @@ def test_restart_takes_the_queue_away_too():
     assert taken["start"][0] == 0 and math.isnan(taken["start"][1]) and taken["start"][2] == 12.0  # a queued job never began
 
 
+@pytest.mark.parametrize("worker", [-1, 3, 99])
+def test_a_restart_of_nobody_is_refused(worker):
+    class Wrong:
+        def react(self, job, view):
+            return (Restart(worker),)
+
+    with pytest.raises(ValueError, match=f"named worker {worker}; the workers are numbered 0..2"):
+        run(Wrong(), arrivals=3)
+
+
 @pytest.mark.slow
 def test_a_served_worker_loses_its_queue_too(tmp_path):
     method, cluster = Method(Fickle(), SGD(0.05)), clusters.Fixed((0.02, 0.3))

@@ -6,6 +6,7 @@ from asgd_lib.rules.base import Arrival, Counter, Rule, State, over_runs, update
 from asgd_lib.rules.buffered import Buffered, FirstK
 from asgd_lib.rules.ca2fl import CA2FL
 from asgd_lib.rules.cost import numbers_written
+from asgd_lib.rules.daso import Daso
 from asgd_lib.rules.local import HogwildLocal, LocalSGD
 from asgd_lib.rules.mindflayer import MindFlayer, Vecna
 from asgd_lib.rules.momentum import SMEGA2, NaiveMomentum, ShiftedMomentum
@@ -51,6 +52,7 @@ __all__ = [
     "ShiftedMomentum",
     "SMEGA2",
     "HogwildLocal",
+    "Daso",
     "LocalSGD",
     "Momentum",
     "Clipped",

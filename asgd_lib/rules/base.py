@@ -40,7 +40,9 @@ class Rule(Protocol):
 
     A rule whose workers hold models of their own also has `read(s, worker)`, the model `(..., d)` at which that worker computes next (by
     default the server's `x`). One whose workers may have to wait has `ready(s, worker)`, and one whose workers do not report every gradient
-    `reports(s, worker)`, whether the next one is followed by a message. A state may count `rounds` and vectors `sent`, for the history.
+    `reports(s, worker)`, whether the next one is followed by a message. One whose workers sum models among themselves has
+    `collective(s)`, how many such sums are complete and the size of the last one in models, and `awaits(s, worker)`, the number of the sum
+    that the worker's next job cannot begin without. A state may count `rounds` and vectors `sent`, for the history.
 
     In a replay `lr` (and what the class names in `batched`) may be a tensor `(R, 1)`, one value a run.
     """

@@ -224,6 +224,37 @@ class Slow(Quadratic):
         return super().grad(x, worker, job, seed)
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """Worker 0 delivers until there are `times` arrivals, and `victim` begins anew each time; nobody else works."""
+
+    victim: int
+    times: int
+
+    def first(self, view):
+        return (0, self.victim)
+
+    def react(self, job, view):
+        return () if job.worker or view.arrivals == self.times else (0, Restart(self.victim))
+
+
+@pytest.mark.slow
+def test_the_time_of_a_new_job_runs_although_its_worker_is_still_at_the_old_one():
+    method, cluster = Method(Interrupted(1, 3), SGD(0.05)), clusters.Fixed((0.2, 0.8))
+    assert simulate(cluster, method, arrivals=4).end[-1] == pytest.approx(1.2)  # stopped at 0.2 and 0.4, and 0.8 s from there
+    last = serve(noisy(2), method, arrivals=4, cluster=cluster, timeout=20.0).trace
+    assert last.worker[-1] == 1 and 0.8 <= last.end[-1] - last.start[-1] < 1.15  # not after the first job, and 0.8 s from there: 1.2
+
+
+@pytest.mark.slow
+def test_a_busy_worker_is_spared_the_jobs_that_were_taken_back_meanwhile():
+    plain = noisy(3)
+    method = Method(Interrupted(2, 20), SGD(0.05))
+    served = serve(Slow(plain.A, plain.b, sigma=plain.sigma), method, arrivals=21, timeout=20.0).trace
+    assert served.worker[-1] == 2 and len(lost(served)) > 10
+    assert served.end[-1] - served.start[-1] < 2.0  # one old gradient of 0.2 s and the new one, not twenty
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("injected", [True, False])
 def test_a_served_trial_has_its_limit(injected, tmp_path):

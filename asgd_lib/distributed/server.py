@@ -168,6 +168,12 @@ class Server(Dispatch):
             self._journal.sync()
         self.machine.save(path, self.events)
 
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
     def _row(self, job: int, end: float) -> tuple:
         return job, self.worker[job], self.read[job], self.start[job], end
 

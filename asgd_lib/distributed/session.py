@@ -74,7 +74,11 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}
         self.server = Server(self.problem, self.method, self.seed, self.cluster, journal.Journal(path, self.meta | numbers))
-        self.server.relive(past, self.folder / "checkpoint.pt")
+        try:
+            self.server.relive(past, self.folder / "checkpoint.pt")
+        except BaseException:
+            self.server.close()
+            raise
 
     def serve(
         self, store: dist.Store, line: Callable[[], dist.Store], host: str, children: Children | None = None, faults: Sequence[Fault] = ()
@@ -188,6 +192,7 @@ class Run:
         if self.folder is not None:
             self.server.checkpoint(self.folder / "checkpoint.pt")
             trace.save(self.folder / "trace.npz")
+        self.server.close()
         return trace
 
 

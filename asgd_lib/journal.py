@@ -54,7 +54,7 @@ class Journal:
             raise ValueError(f"{self.path} is being written by another run; wait for it, or choose another folder.") from None
         fresh = not os.fstat(self._file).st_size
         if not fresh:
-            old, (_, whole) = header(self.path), _whole(path, self.path.read_bytes())
+            old, (_, whole) = header(self.path), _whole(self.path, self.path.read_bytes())
             for name in {**old, **meta}:
                 if old.get(name) != meta.get(name):
                     raise ValueError(

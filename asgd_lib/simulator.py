@@ -78,6 +78,10 @@ class _Loop(Dispatch):
         rule = self._counter.rule
         return rule.ready(self._state(), worker) if hasattr(rule, "ready") else True
 
+    def age(self, worker: int) -> int | None:
+        job = self.computing(worker)
+        return None if job is None else self._state().k - self._counter.updates[self.read[job]]
+
     def _state(self) -> State:
         """The state of the rule without coordinates, after all arrivals so far."""
         counter = self._counter
@@ -90,18 +94,22 @@ class _Loop(Dispatch):
         seconds, delivered = self._clock(worker, index, self.now)
         if self._transfers is not None:
             seconds += self._transfers.seconds(self._state(), worker, self.now)
+        if self.policy_limit is not None and seconds > (limit := self.policy_limit(worker)):
+            seconds, delivered = limit, False
         if seconds < math.inf:
             heappush(self._heap, (self.now + seconds, job, delivered))
 
     def run(self, arrivals: int | None, until: float) -> None:
-        for worker in range(self.n):
-            self.hand_out(worker)
+        self.start_all()
         most = math.inf if arrivals is None else arrivals
         if type(self.policy) is Greedy and self._transfers is None:
             return self._run_greedy(most, until)
-        heap, lost_in_a_row = self._heap, 0
+        heap, ends, lost_in_a_row = self._heap, self.end, 0
         while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and self.arrivals < most:
-            self.now, job, delivered = heappop(heap)
+            end, job, delivered = heappop(heap)
+            if ends[job] < math.inf:
+                continue  # cancelled before it ended
+            self.now = end
             lost_in_a_row = 0 if delivered else lost_in_a_row + (until == math.inf)
             self.finish(job, delivered)
 

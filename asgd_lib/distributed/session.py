@@ -136,7 +136,7 @@ class Run:
             while faults and faults[0].after <= server.arrivals:
                 children.inflict(faults.pop(0))
             try:
-                what, line, message = self._events.get(timeout=_TICK)
+                what, line, message = self._events.get(timeout=min(_TICK, server.expire(time.monotonic() - self._zero)))
             except queue.Empty:
                 if time.monotonic() - quiet_since > self._timeout:
                     raise TimeoutError(f"Nothing has arrived for {self._timeout:g} s. {self._who()}") from None
@@ -163,7 +163,7 @@ class Run:
                 raise RuntimeError(f"The gradient of worker {worker} failed. {store.get(f'error/{worker}').decode()}")
             if server.current(worker) is not None:
                 server.lost_now(worker)
-        elif what == ANSWER and present:  # else from an incarnation whose job was lost when the next one joined
+        elif what == ANSWER and present and message.job == server.current(worker):  # else to a job that was lost meanwhile
             if message.kind == GRADIENT:
                 server.arrived_now(server.current(worker), message.body.view(1, -1).to(self.problem.x0))
             else:

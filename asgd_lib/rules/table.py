@@ -49,7 +49,6 @@ class _Table:
             return TableState(s.x, s.k, s.n, g, table, (), full)
         return TableState(s.x - self.lr * g, s.k + 1, s.n, g, table, (), True)
 
-
     def receive_all(self, s: TableState, a: Arrivals) -> Iterator[TableState]:
         """The same where nobody waits, with fewer passes through memory: what `receive` writes anew is written over here."""
         for grad, i, read_k, seconds in zip(*a, strict=True):

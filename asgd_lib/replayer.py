@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,7 @@ def replay(
     arrivals: int | None = None,
     jobs_per_call: int | None = None,
     timeout: float | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> pd.DataFrame:
     """Compute the models of a run along `trace`, for every method and seed, and evaluate them exactly at checkpoints.
 
@@ -48,6 +49,7 @@ def replay(
     `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the metrics, and
     `status`, one of `done`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found its loss
     infinite, NaN or over 1e6 (1 + |first loss|). `attrs["x"]` holds the last models `(R, d)`. `timeout` bounds the wall time in seconds.
+    `progress` is called now and then with the share of the work done since it was last called; the shares add up to 1.
 
     Raises ValueError where trace and problem disagree on the number of workers, or a number makes no sense.
     """
@@ -65,7 +67,9 @@ def replay(
     _keep_freed_memory()
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     history = History([(m.label, float(m.lr), s) for m in methods for s in seeds])
-    for members, rule in alike(methods):
+    groups = list(alike(methods))
+    report = (lambda share: None) if progress is None else lambda share: progress(share / len(groups))
+    for members, rule in groups:
         runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
         R = len(runs)
         batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
@@ -73,7 +77,7 @@ def replay(
         job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
         chunk = max(1, _CALL_BYTES // job_bytes) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():
-            _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs)
+            _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs, report)
     return history.frame()
 
 
@@ -107,7 +111,7 @@ def _one_by_one(rule: Rule, s: State, a: Arrivals) -> Iterator[State]:
 
 def _run(
     trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, every: int, arrivals: int, chunk: int, deadline: float,
-    history: History, runs: list[int],
+    history: History, runs: list[int], report: Callable[[float], object],
 ) -> None:  # fmt: skip
     """Replay one batch of runs and record it in `history`."""
     state: State = rule.init(problem.x0.expand(len(runs), -1).clone(), trace.n)
@@ -121,7 +125,11 @@ def _run(
     alive = torch.ones(len(runs), dtype=torch.bool)
     final = state.x.clone()
     status = np.full(len(runs), "done", dtype=object)
+    reported = 0
     for e in range(arrivals + 1):
+        if not e & 255 and e:
+            report((e - reported) / arrivals)
+            reported = e
         late = not e & 63 and e < arrivals and time.monotonic() > deadline
         if e % every == 0 or e == arrivals or late:
             metrics = {k: v.cpu() for k, v in problem.metrics(state.x).items()}
@@ -149,4 +157,5 @@ def _run(
             used += after is not state
             state = after
             updates.append(state.k)
+    report((arrivals - reported) / arrivals if arrivals else 1.0)
     history.end(runs, final, status)

@@ -216,3 +216,11 @@ def test_one_thread_and_two_give_the_same_bits():
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*x)
+
+
+def test_progress_adds_up_to_one():
+    for arrivals, methods in ((600, [ASGD]), (130, [ASGD, METHODS["fedbuff"](0.1)]), (0, [ASGD])):
+        trace, shares = simulate(RANDOM, ASGD, arrivals=max(arrivals, 1)), []
+        replay(trace, methods, quadratic(), every=1000, arrivals=arrivals, progress=shares.append)
+        assert sum(shares) == pytest.approx(1.0, abs=1e-12) and min(shares) >= 0
+    assert len(shares) == 1

@@ -42,8 +42,9 @@ verdicts: $(STAMP) ## rewrite VERDICTS.md and the README's summary from results/
 lint: $(STAMP) ## ruff over library, tests, scripts and notebooks
 	@$(PY) -m ruff check asgd_lib tests scripts notebooks
 
-bench: $(STAMP) ## how fast is a replay, as ratios measured in one run
-	@$(HEADLESS) $(PY) scripts/bench.py
+bench: $(STAMP) ## measure speed and memory against a plain loop, in one run, and rewrite BENCHMARKS.md (ARGS="--threads 1")
+	@MPLBACKEND=Agg $(PY) scripts/bench.py $(ARGS)
+	@MPLBACKEND=Agg $(PY) scripts/bench_report.py
 
 site: $(STAMP) ## build the web pages into site/: notebooks, verdicts, the library's reference
 	@$(HEADLESS) $(PY) scripts/build_site.py

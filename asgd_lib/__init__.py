@@ -22,8 +22,10 @@ _MODULES = (
     "results",
     "rng",
     "rules",
+    "sweep",
     "theory",
     "trace",
+    "tuning",
     "verdicts",
 )
 _NAMES = {

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from asgd_lib.policies import Job, Policy
+from asgd_lib.policies import Job, Policy, Restart
 from asgd_lib.trace import LOST, Trace
 
 
@@ -28,6 +28,8 @@ class Dispatch:
         self.start: list[float] = []
         self.end: list[float] = []
         self.begun = [0] * n  # jobs that each worker has begun
+        self._latest = [-1] * n  # the job that each worker has begun last
+        self.policy_limit = getattr(policy, "limit", None)  # worker -> seconds after which a job of it is lost
         self._load = [0] * n  # jobs that each worker holds
         self._queues: dict[int, deque[int]] = {}
 
@@ -42,6 +44,13 @@ class Dispatch:
     def ready(self, worker: int) -> bool:
         raise NotImplementedError
 
+    def computing(self, worker: int) -> int | None:
+        """The job that `worker` has begun and not ended."""
+        return self._latest[worker] if self._load[worker] else None
+
+    def age(self, worker: int) -> int | None:
+        raise NotImplementedError
+
     def begin(self, job: int, index: int) -> None:
         """The worker of `job` begins it now; it is the `index`-th job of that worker."""
         raise NotImplementedError
@@ -49,10 +58,18 @@ class Dispatch:
     def handed_out(self, job: int) -> None:
         """`job` has just got its number and its worker."""
 
+    def cancelled(self, job: int) -> float:
+        """The policy has taken `job` away from its worker; when it was lost (s)."""
+        return self.now
+
+    def start_all(self) -> None:
+        """Hand out the first jobs: one to every worker, where the policy does not say otherwise."""
+        for worker in self.policy.first(self) if hasattr(self.policy, "first") else range(self.n):
+            self.hand_out(worker)
+
     def hand_out(self, worker: int) -> None:
         """Give `worker` a job at the present model, to begin now or, where it is busy, to queue."""
-        if not 0 <= worker < self.n:
-            raise ValueError(f"{self.policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
+        self._check(worker)
         job = self.created
         self.created += 1
         self.outstanding += 1
@@ -80,14 +97,34 @@ class Dispatch:
         self._load[worker] -= 1
         if self._load[worker]:
             self._begin(self._queues[worker].popleft())
-        for next_worker in self.policy.react(Job(job, worker, self.read[job], self.start[job], end, not delivered), self):
-            self.hand_out(next_worker)
+        for answer in self.policy.react(Job(job, worker, self.read[job], self.start[job], end, not delivered), self):
+            if type(answer) is Restart:
+                self._cancel(answer.worker)
+                answer = answer.worker
+            self.hand_out(answer)
+
+    def _cancel(self, worker: int) -> None:
+        """All that `worker` holds is lost now."""
+        self._check(worker)
+        queue = self._queues.get(worker, ())
+        held = [self._latest[worker], *queue] if self._load[worker] else []
+        for job in held:
+            end = self.end[job] = self.cancelled(job)
+            self.lost.append((job, worker, self.read[job], self.start[job], end))
+        self.outstanding -= len(held)
+        self._load[worker] = 0
+        self._queues.pop(worker, None)
+
+    def _check(self, worker: int) -> None:
+        if not 0 <= worker < self.n:
+            raise ValueError(f"{self.policy!r} named worker {worker!r}; the workers are numbered 0..{self.n - 1}.")
 
     def _begin(self, job: int) -> None:
         worker = self.worker[job]
         index = self.begun[worker]
         self.begun[worker] += 1
         self.start[job] = self.now
+        self._latest[worker] = job
         self.begin(job, index)
 
     def trace(self, meta: dict[str, str]) -> Trace:

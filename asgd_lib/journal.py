@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import zlib
@@ -34,23 +35,34 @@ class Journal:
     """Appends events to a file, one write each: a killed process leaves all it wrote, a machine that goes down what was synced.
 
     `meta` is the first line of a new file. An existing file goes on after its last whole record.
-    Raises ValueError where an existing file is no journal or is damaged, or was written with other `meta`.
+    Raises ValueError where an existing file is no journal or is damaged, was written with other `meta`, or is being written by another run.
     """
 
     def __init__(self, path: str | os.PathLike, meta: Mapping[str, str | int]):
         self.path = Path(path)
-        fresh = not self.path.exists()
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            self._begin(meta)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _begin(self, meta: Mapping[str, str | int]) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed, however that happens
+        except BlockingIOError:
+            raise ValueError(f"{self.path} is being written by another run; wait for it, or choose another folder.") from None
+        fresh = not os.fstat(self._file).st_size
         if not fresh:
-            old, (_, whole) = header(self.path), _whole(path, self.path.read_bytes())
+            old, (_, whole) = header(self.path), _whole(self.path, self.path.read_bytes())
             for name in {**old, **meta}:
                 if old.get(name) != meta.get(name):
                     raise ValueError(
                         f"{self.path} records a run with {name} = {old.get(name)!r}; this one has {meta.get(name)!r}. "
                         "Go on with the same, or choose another folder."
                     )
-            os.truncate(self.path, whole)
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if fresh:
+            os.truncate(self._file, whole)
+        else:
             os.write(self._file, MAGIC + json.dumps(dict(meta), sort_keys=True).encode() + b"\n")
             self.sync()
 

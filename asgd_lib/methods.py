@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,23 +22,40 @@ from asgd_lib.policies import (
     ShuffledAssignment,
 )
 from asgd_lib.rules import (
+    ACED,
+    CA2FL,
+    DASA,
     MIFA,
     SGD,
     SMEGA2,
     Buffered,
+    Chosen,
+    Clipped,
     Daso,
     DelayAdaptive,
+    DelayFilter,
     DuDe,
+    FedAsync,
+    FirstK,
     HogwildLocal,
     LocalSGD,
+    Malenia,
+    MindFlayer,
     Momentum,
     NaiveMomentum,
     OrMo,
     OrMoDA,
+    Picky,
+    Rennala,
     Rescaled,
+    Ringleader,
+    Ringmaster,
     Rule,
     ShiftedMomentum,
+    StalenessAware,
+    Vecna,
 )
+from asgd_lib.stopping import FirstOf, Only, Stop, Trials
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,22 @@ def _local_sgd(lr: float | Tensor, local_steps: int = 5, decay: float = 0.0) -> 
     return LocalSGD(lr, local_steps=local_steps, decay=decay)
 
 
+def _delay_filter(lr: float | Tensor, batch: int | None = None, momentum: float | Tensor = 0.9) -> DelayFilter:
+    return DelayFilter(lr, momentum, batch=batch)
+
+
+def _clipped(lr: float | Tensor, radius: float = 1.0) -> Clipped:
+    return Clipped(lr, radius)
+
+
+def _first_k(lr: float | Tensor, k: int | None = None) -> FirstK:
+    return FirstK(lr, k)
+
+
+def _ringmaster_policy(rule: Ringmaster) -> Policy:
+    return Stop(rule.threshold) if rule.stop and rule.threshold != math.inf else Greedy()
+
+
 METHODS = Table()
 METHODS["sgd_minibatch"] = Row(Barrier(), _minibatch, "synchronous minibatch SGD; the mean of n gradients a step")
 METHODS["asgd"] = Row(Greedy(), SGD, "arXiv:2206.07638, asynchronous SGD with a constant step size")
@@ -130,3 +164,20 @@ METHODS["smega2"] = Row(Greedy(), SMEGA2, "Cohen, Hakimi and Schuster 2022, SMEG
 METHODS["hogwild_local"] = Row(Gated(), HogwildLocal, "Nguyen et al., arXiv:2010.14763; reconstructed")
 METHODS["local_sgd"] = Row(Gated(), _local_sgd, "local SGD with full participation")
 METHODS["daso"] = Row(Gated(), Daso, "Coquelin et al., arXiv:2104.05588; options for what Heat's code does beyond the paper")
+METHODS["rennala"] = Row(Greedy(), Rennala, "Tyurin and Richtarik 2023, Rennala SGD")
+METHODS["malenia"] = Row(Greedy(), Malenia, "Tyurin and Richtarik 2023, Malenia SGD")
+METHODS["ringmaster"] = Row(_ringmaster_policy, Ringmaster, "Ringmaster ASGD 2025; late gradients are ignored, or stopped with stop=True")
+METHODS["ringleader"] = Row(Greedy(), Ringleader, "Ringleader ASGD 2025; our reading of which models workers keep")
+METHODS["mindflayer"] = Row(lambda rule: Trials(rule.trials, rule.limit), MindFlayer, "MindFlayer SGD 2024, trials of limited time")
+METHODS["vecna"] = Row(lambda rule: Trials(rule.trials, rule.limit), Vecna, "Vecna SGD of MindFlayer SGD 2024, for heterogeneous data")
+METHODS["naive_optimal"] = Row(lambda rule: Only(rule.workers), Chosen, "Ringmaster ASGD 2025, ASGD on the fastest workers alone")
+METHODS["delay_filter"] = Row(Greedy(), _delay_filter, "Attia, Gaash and Koren 2025, asynchronous mini-batching; around heavy ball")
+METHODS["k_async"] = Row(lambda rule: FirstOf(rule.size), _first_k, "Dutta et al. 2018, K-async SGD")
+METHODS["k_sync"] = Row(lambda rule: FirstOf(rule.size, stop=True), _first_k, "Dutta et al. 2018, K-sync SGD (backup workers)")
+METHODS["ca2fl"] = Row(Greedy(), CA2FL, "CA2FL (ICLR 2024) with one local step")
+METHODS["dasa"] = Row(Greedy(), DASA, "Dal Fabbro et al. 2024, DASA for gradients; reconstructed")
+METHODS["aced"] = Row(Greedy(), ACED, "ACE and ACED 2025, everybody's last gradient unless too old; our reading")
+METHODS["asgd_staleness_aware"] = Row(Greedy(), StalenessAware, "Zhang, Gupta, Lian and Liu 2016, steps divided by staleness")
+METHODS["asgd_clipped"] = Row(Greedy(), _clipped, "asynchronous SGD with clipped gradients")
+METHODS["picky"] = Row(Greedy(), Picky, "Cohen et al. 2021, Picky SGD")
+METHODS["fedasync"] = Row(Greedy(), FedAsync, "Xie, Koyejo and Gupta 2019, FedAsync with one local step")

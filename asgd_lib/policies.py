@@ -27,6 +27,12 @@ class Job(NamedTuple):
     lost: bool  # the worker left it behind; no gradient arrived
 
 
+class Restart(NamedTuple):
+    """An answer of `react`: whatever `worker` holds is lost now, and it gets a job at the present model in its place."""
+
+    worker: int
+
+
 class View(Protocol):
     """What a policy may know."""
 
@@ -47,14 +53,19 @@ class View(Protocol):
     def ready(self, worker: int) -> bool:
         """Whether the rule lets `worker` compute now."""
 
+    def age(self, worker: int) -> int | None:
+        """Updates made since the model was read on which `worker` computes; None where it does not compute."""
+
 
 class Policy(Protocol):
     """Starts every worker at time zero, then answers each end of a job with the workers that get a job now.
 
-    A worker that is named while it is busy queues the job, with the model of the moment it was handed out.
+    A worker that is named while it is busy queues the job, with the model of the moment it was handed out; one that is named in a
+    `Restart` drops what it holds. A policy may also have `first(view)`, the workers that get a job at time zero, and `limit(worker)`,
+    seconds after which a job of that worker is lost.
     """
 
-    def react(self, job: Job, view: View) -> Iterable[int]: ...
+    def react(self, job: Job, view: View) -> Iterable[int | Restart]: ...
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,11 @@ from asgd_lib.checks import count, positive
 from asgd_lib.history import History
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
-from asgd_lib.rules import Arrival, Rule, State, over_runs
+from asgd_lib.rules import Arrival, Arrivals, Rule, State, fused, over_runs
 from asgd_lib.trace import Trace
+from asgd_lib.wavefront import Wavefront
 
-_CALL_BYTES = 16 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
+_CALL_BYTES = 8 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
 _LAST_SEED = 2**63 - 1
 _DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
 
@@ -35,6 +36,7 @@ def replay(
     arrivals: int | None = None,
     jobs_per_call: int | None = None,
     timeout: float | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> pd.DataFrame:
     """Compute the models of a run along `trace`, for every method and seed, and evaluate them exactly at checkpoints.
 
@@ -47,6 +49,7 @@ def replay(
     `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the metrics, and
     `status`, one of `done`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found its loss
     infinite, NaN or over 1e6 (1 + |first loss|). `attrs["x"]` holds the last models `(R, d)`. `timeout` bounds the wall time in seconds.
+    `progress` is called now and then with the share of the work done since it was last called; the shares add up to 1.
 
     Raises ValueError where trace and problem disagree on the number of workers, or a number makes no sense.
     """
@@ -61,20 +64,24 @@ def replay(
         )
     if timeout is not None:
         positive("timeout", timeout)
+    _keep_freed_memory()
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     history = History([(m.label, float(m.lr), s) for m in methods for s in seeds])
-    for members, rule in _batches(methods):
+    groups = list(alike(methods))
+    report = (lambda share: None) if progress is None else lambda share: progress(share / len(groups))
+    for members, rule in groups:
         runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
         R = len(runs)
         batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
-        run_seeds = torch.tensor(seeds * len(members), device=problem.x0.device)
-        chunk = max(1, _CALL_BYTES // (R * problem.gradient_bytes)) if jobs_per_call is None else jobs_per_call
+        run_seeds = torch.tensor(seeds, device=problem.x0.device)
+        job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
+        chunk = max(1, _CALL_BYTES // job_bytes) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():
-            _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs)
+            _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs, report)
     return history.frame()
 
 
-def _batches(methods: list[Method]) -> Iterator[tuple[list[int], tuple[Rule, dict[str, list[float]]]]]:
+def alike(methods: Sequence[Method]) -> Iterator[tuple[list[int], tuple[Rule, dict[str, list[float]]]]]:
     """Groups of methods whose rules differ only in the numbers they declare as batched (`lr` unless `batched` says more)."""
     groups: dict[tuple, list[int]] = {}
     for i, m in enumerate(methods):
@@ -87,58 +94,42 @@ def _batches(methods: list[Method]) -> Iterator[tuple[list[int], tuple[Rule, dic
         yield members, (methods[members[0]].rule, values)
 
 
-class _Gradients:
-    """Hands out the gradients of a trace in order of arrival, computing the outstanding ones in batches."""
+def _keep_freed_memory() -> None:
+    """Let the C library keep blocks below 32 MB that are freed: given back and fetched anew, their pages cost more than the arithmetic.
 
-    def __init__(self, trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, chunk: int, arrivals: int):
-        device = problem.x0.device
-        self._problem, self._seeds, self._chunk = problem, seeds, chunk
-        self._read, self._reader = getattr(rule, "read", None), trace.worker.tolist()
-        self._worker, self._job = torch.tensor(trace.worker[:arrivals], device=device), torch.tensor(trace.job[:arrivals], device=device)
-        self._by_read = np.argsort(trace.read[:arrivals], kind="stable")
-        self._reads = trace.read[self._by_read].tolist()
-        self._by_read = self._by_read.tolist()
-        self._next = 0  # first entry of _by_read whose model has not been read
-        self._readable: list[int] = []  # heap of arrivals whose model is known and whose gradient is not
-        self._model: dict[int, Tensor] = {}
-        self._grad: dict[int, Tensor] = {}
+    Under glibc one freed block of that size is enough (mallopt(3), M_MMAP_THRESHOLD); elsewhere this does nothing.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
 
-    def model_is(self, e: int, state: State) -> None:
-        """Note the models that jobs read after `e` arrivals: the server's, or what the rule says that the worker reads."""
-        while self._next < len(self._reads) and self._reads[self._next] == e:
-            arrival = self._by_read[self._next]
-            self._model[arrival] = state.x if self._read is None else self._read(state, self._reader[arrival])
-            heappush(self._readable, arrival)
-            self._next += 1
 
-    def of(self, e: int) -> Tensor:
-        """The gradient (R, d) of arrival `e`."""
-        if e not in self._grad:
-            now = []
-            # What arrives much later waits for a later call: a block of gradients lives until its last one is used.
-            while self._readable and len(now) < self._chunk and self._readable[0] < e + 2 * self._chunk:
-                now.append(heappop(self._readable))
-            x = torch.stack([self._model.pop(a) for a in now])
-            grads = self._problem.grad(x, self._worker[now], self._job[now], self._seeds)
-            self._grad.update(zip(now, grads.unbind(0), strict=True))
-        return self._grad.pop(e)
+def _one_by_one(rule: Rule, s: State, a: Arrivals) -> Iterator[State]:
+    """The state after each of several arrivals."""
+    for grad, worker, read_k, seconds in zip(*a, strict=True):
+        s = rule.receive(s, Arrival(grad, worker, s.k - read_k, seconds))
+        yield s
 
 
 def _run(
     trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, every: int, arrivals: int, chunk: int, deadline: float,
-    history: History, runs: list[int],
+    history: History, runs: list[int], report: Callable[[float], object],
 ) -> None:  # fmt: skip
     """Replay one batch of runs and record it in `history`."""
     state: State = rule.init(problem.x0.expand(len(runs), -1).clone(), trace.n)
-    gradients = _Gradients(trace, rule, problem, seeds, chunk, arrivals)
+    gradients = Wavefront(trace, rule, problem, seeds, len(runs) // len(seeds), chunk, arrivals)
+    ahead: Iterator[State] = iter(())
     workers, reads = trace.worker.tolist(), trace.read.tolist()
     seconds, ends = (trace.end - trace.start).tolist(), [0.0, *trace.end.tolist()]
+    receive = fused(rule) or partial(_one_by_one, rule)
     updates, used, width = [0], 0, problem.x0.nbytes
     limit = None
     alive = torch.ones(len(runs), dtype=torch.bool)
     final = state.x.clone()
     status = np.full(len(runs), "done", dtype=object)
+    reported = 0
     for e in range(arrivals + 1):
+        if not e & 255 and e:
+            report((e - reported) / arrivals)
+            reported = e
         late = not e & 63 and e < arrivals and time.monotonic() > deadline
         if e % every == 0 or e == arrivals or late:
             metrics = {k: v.cpu() for k, v in problem.metrics(state.x).items()}
@@ -157,9 +148,14 @@ def _run(
                 break
         if e < arrivals:
             gradients.model_is(e, state)
-            arrival = Arrival(gradients.of(e), workers[e], state.k - updates[reads[e]], seconds[e])
-            after = rule.receive(state, arrival)
+            after = next(ahead, None)
+            if after is None:
+                grads = gradients.of(e)
+                rows = slice(e, e + len(grads))
+                ahead = receive(state, Arrivals(grads, workers[rows], [updates[r] for r in reads[rows]], seconds[rows]))
+                after = next(ahead)
             used += after is not state
             state = after
             updates.append(state.k)
+    report((arrivals - reported) / arrivals if arrivals else 1.0)
     history.end(runs, final, status)

@@ -20,10 +20,10 @@ _TWO_PI = 2.0 * math.pi
 
 
 def _mix(z: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64 (shifts made logical by masks)."""
-    z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _MIX_1
-    z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _MIX_2
-    return z ^ ((z >> 31) & 0x1FFFFFFFF)
+    """SplitMix64's finaliser on int64 (shifts made logical by masks), in the memory of `z`."""
+    z.bitwise_xor_((z >> 30).bitwise_and_(0x3FFFFFFFF)).mul_(_MIX_1)
+    z.bitwise_xor_((z >> 27).bitwise_and_(0x1FFFFFFFFF)).mul_(_MIX_2)
+    return z.bitwise_xor_((z >> 31).bitwise_and_(0x1FFFFFFFF))
 
 
 def stream(name: str) -> int:
@@ -31,14 +31,17 @@ def stream(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def key(*parts: Tensor | int) -> Tensor:
-    """Hash of integer coordinates: broadcasting int64 tensors (or ints) of any shapes to one int64 tensor."""
+def key(*parts: Tensor | int, after: Tensor | None = None) -> Tensor:
+    """Hash of integer coordinates: broadcasting int64 tensors (or ints) of any shapes to one int64 tensor.
+
+    `after` is the key of coordinates that come first: `key(a, b) = key(b, after=key(a))`.
+    """
     tensors = [p for p in parts if isinstance(p, Tensor)]
     device = tensors[0].device if tensors else None
-    h = torch.zeros((), dtype=torch.int64, device=device)
+    h = torch.zeros((), dtype=torch.int64, device=device) if after is None else after
     for part in parts:
         p = part if isinstance(part, Tensor) else torch.tensor(part, dtype=torch.int64, device=device)
-        h = _mix((h ^ p) + _GOLDEN)
+        h = _mix((h ^ p).add_(_GOLDEN))
     return h
 
 
@@ -50,20 +53,23 @@ def bits(keys: Tensor, count: int) -> Tensor:
 
 def uniform(keys: Tensor, count: int) -> Tensor:
     """`count` float64 draws in (0, 1) for each key (52 bits and a half: exact, so never 0 nor 1)."""
-    return (((bits(keys, count) >> 12) & 0xFFFFFFFFFFFFF).double() + 0.5) * 2.0**-52
+    return (bits(keys, count) >> 12).bitwise_and_(0xFFFFFFFFFFFFF).double().add_(0.5).mul_(2.0**-52)
 
 
 def integers(keys: Tensor, count: int, size: Tensor | int) -> Tensor:
     """`count` integers in [0, size) for each key; `size` (< 2**31) broadcasts against `keys`. Bias below size / 2**32."""
-    words = (bits(keys, count) >> 32) & 0xFFFFFFFF
+    words = (bits(keys, count) >> 32).bitwise_and_(0xFFFFFFFF)
     limit = size.unsqueeze(-1) if isinstance(size, Tensor) else size
-    return (words * limit) >> 32
+    return (words * limit).bitwise_right_shift_(32)
 
 
 def normal(keys: Tensor, count: int) -> Tensor:
     """`count` float64 standard normals for each key (Box and Muller's transform of two uniforms a pair)."""
     half = (count + 1) // 2
     u = uniform(keys, 2 * half)
-    radius = torch.sqrt(-2.0 * torch.log(u[..., :half]))
+    radius = torch.log(u[..., :half]).mul_(-2.0).sqrt_()
     angle = _TWO_PI * u[..., half:]
-    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], -1)[..., :count]
+    pairs = torch.empty_like(u)
+    torch.mul(radius, torch.cos(angle), out=pairs[..., :half])
+    torch.mul(radius, torch.sin(angle), out=pairs[..., half:])
+    return pairs[..., :count]

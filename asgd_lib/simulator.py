@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 from asgd_lib.checks import count, non_negative
 from asgd_lib.clusters import Cluster
 from asgd_lib.dispatch import Dispatch
 from asgd_lib.methods import Method
+from asgd_lib.policies import Greedy
 from asgd_lib.rules import Counter, State
 from asgd_lib.trace import Trace
 from asgd_lib.transfers import Transfers
@@ -77,6 +78,10 @@ class _Loop(Dispatch):
         rule = self._counter.rule
         return rule.ready(self._state(), worker) if hasattr(rule, "ready") else True
 
+    def age(self, worker: int) -> int | None:
+        job = self.computing(worker)
+        return None if job is None else self._state().k - self._counter.updates[self.read[job]]
+
     def _state(self) -> State:
         """The state of the rule without coordinates, after all arrivals so far."""
         counter = self._counter
@@ -89,14 +94,50 @@ class _Loop(Dispatch):
         seconds, delivered = self._clock(worker, index, self.now)
         if self._transfers is not None:
             seconds += self._transfers.seconds(self._state(), worker, self.now)
+        if self.policy_limit is not None and seconds > (limit := self.policy_limit(worker)):
+            seconds, delivered = limit, False
         if seconds < math.inf:
             heappush(self._heap, (self.now + seconds, job, delivered))
 
     def run(self, arrivals: int | None, until: float) -> None:
-        for worker in range(self.n):
-            self.hand_out(worker)
-        heap, lost_in_a_row = self._heap, 0
-        while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and (arrivals is None or self.arrivals < arrivals):
-            self.now, job, delivered = heappop(heap)
+        self.start_all()
+        most = math.inf if arrivals is None else arrivals
+        if type(self.policy) is Greedy and self._transfers is None:
+            return self._run_greedy(most, until)
+        heap, ends, lost_in_a_row = self._heap, self.end, 0
+        while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and self.arrivals < most:
+            end, job, delivered = heappop(heap)
+            if ends[job] < math.inf:
+                continue  # cancelled before it ended
+            self.now = end
             lost_in_a_row = 0 if delivered else lost_in_a_row + (until == math.inf)
             self.finish(job, delivered)
+
+    def _run_greedy(self, most: float, until: float) -> None:
+        """What `run` does where every worker starts again at once, three times as fast: nobody is asked and nothing queues."""
+        heap, clock, lost_in_a_row = self._heap, self._clock, 0
+        workers, reads, starts, ends, begun, arrived = self.worker, self.read, self.start, self.end, self.begun, self.arrived
+        while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and len(arrived) < most:
+            now, job, delivered = heap[0]
+            worker = workers[job]
+            ends[job] = now
+            if delivered:
+                arrived.append(job)
+                lost_in_a_row = 0
+            else:
+                self.lost.append((job, worker, reads[job], starts[job], now))
+                lost_in_a_row += until == math.inf
+            index = begun[worker]
+            begun[worker] = index + 1
+            seconds, delivered = clock(worker, index, now)
+            if seconds < math.inf:
+                heapreplace(heap, (now + seconds, len(workers), delivered))
+            else:
+                heappop(heap)
+            workers.append(worker)
+            reads.append(len(arrived))
+            starts.append(now)
+            ends.append(math.inf)
+            self.now = now
+        self.arrivals, self.created = len(arrived), len(workers)
+        self.outstanding = self.created - self.arrivals - len(self.lost)

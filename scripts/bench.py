@@ -1,131 +1,144 @@
-"""Replay against the plain event loop and against the gradients alone, as ratios in one run on this machine.
+"""How fast: replay against the plain event loop and the gradients alone, sweeps, simulation, the cost of DuDe, memory.
 
-    python scripts/bench.py [--arrivals 4000] [--repeats 3] [--json FILE]
+    python scripts/bench.py [--threads 2] [--repeats 3] [--scale 1.0] [--out benchmarks/bench.json]
 
-Three contenders do the same work, n = 100 workers of log-normal speeds, in turns within one process: (a) the event loop that one would
-write by hand (a heap, a copy of the parameters for every worker, autograd for every event), (b) `replay` along the same trace, (c) the
-gradients alone, at the best batch size. A ratio above 1 says that replay is faster. Minima over the repeats, one thread.
+All contenders do the same work in turns within one run, so that ratios carry over to other machines; times are minima over the repeats.
+Both sides may use all threads; on one thread processor time is measured, which other work on the machine disturbs less.
+`scripts/bench_report.py` turns the numbers into BENCHMARKS.md and a figure.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from contenders import LR, WORKLOADS, cluster, gradients_alone, plain_loop, replayed, workload
 
 import asgd_lib as asgd
 from asgd_lib.atomic import atomic_path
+from asgd_lib.sweep import sweep, variants
 
-N = 100
-
-
-class Quad(nn.Module):
-    """1/2 |x|^2 with additive noise, as one would write it for autograd."""
-
-    def __init__(self, d: int):
-        super().__init__()
-        self.x = nn.Parameter(torch.ones(d, dtype=torch.float64))
+ROOT = Path(__file__).resolve().parents[1]
+ARRIVALS = dict(zip(WORKLOADS, (20_000, 20_000, 10_000, 8000, 3000), strict=True))
+JOBS = (8, 16, 32, 64)  # the best of these is the gradients' own limit
 
 
-def problems(generator: torch.Generator) -> dict[str, tuple[asgd.problems.Problem, nn.Module | None]]:
-    """The workloads: ours, and the module that the plain loop trains."""
-    X, y = torch.randn(20_000, 784, generator=generator), torch.randint(0, 10, (20_000,), generator=generator)
-    parts = asgd.partition.iid(len(y), N, seed=0)
-    D, t, *_ = asgd.data.load("digits")
-    digit_parts = asgd.partition.iid(len(t), N, seed=0)
-    ones = torch.ones(N, 100, dtype=torch.float64)
-    mlp = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-    return {
-        "quadratic d=100, noisy": (asgd.problems.Quadratic(ones, 0 * ones, sigma=1.0, x0=ones[0]), Quad(100)),
-        "softmax, digits": (asgd.problems.Softmax(D, t, digit_parts), nn.Linear(D.shape[1], 10)),
-        "softmax 784-10": (asgd.problems.Softmax(X, y, parts), nn.Linear(784, 10)),
-        "MLP 784-128-10": (asgd.problems.MLP(X, y, parts), mlp),
-    }
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time, or on one thread the processor's: that of a busy machine's other work is none of ours."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
+    work()
+    return clock() - start
 
 
-def plain_loop(cluster, problem, module: nn.Module, arrivals: int, lr: float) -> None:
-    """Asynchronous SGD as a researcher would write it in an afternoon."""
-    clock, generator = cluster.clock(0), torch.Generator().manual_seed(0)
-    parameters = list(module.parameters())
-    held = [[p.detach().clone() for p in parameters] for _ in range(cluster.n)]
-    server = [p.detach().clone() for p in parameters]
-    begun = [1] * cluster.n
-    heap = [(clock(w, 0, 0.0)[0], w) for w in range(cluster.n)]
-    heapq.heapify(heap)
-    for _ in range(arrivals):
-        now, w = heapq.heappop(heap)
-        with torch.no_grad():
-            for p, value in zip(parameters, held[w], strict=True):
-                p.copy_(value)
-        if isinstance(module, Quad):
-            noise = torch.randn(len(module.x), dtype=torch.float64, generator=generator) / len(module.x) ** 0.5
-            loss = 0.5 * module.x.square().sum() + module.x @ noise
-        else:
-            part = problem.samples_of(w)
-            rows = part[torch.randint(0, len(part), (problem.batch,), generator=generator)]
-            loss = nn.functional.cross_entropy(module(problem.X[rows]), problem.y[rows])
-        for p, g in zip(server, torch.autograd.grad(loss, parameters), strict=True):
-            p -= lr * g
-        for mine, value in zip(held[w], server, strict=True):
-            mine.copy_(value)
-        heapq.heappush(heap, (now + clock(w, begun[w], now)[0], w))
-        begun[w] += 1
-
-
-def gradients_alone(problem, arrivals: int, jobs: int) -> None:
-    """The same number of gradients, `jobs` a call, and nothing else."""
-    x = problem.x0.expand(jobs, 1, -1).contiguous()
-    seed = torch.zeros(1, dtype=torch.int64)
-    for first in range(0, arrivals, jobs):
-        job = torch.arange(first, first + jobs)
-        problem.grad(x, job % N, job, seed)
-
-
-def seconds(work, repeats: int) -> float:
-    best = float("inf")
+def in_turns(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least seconds of each, measured one after the other, `repeats` times."""
+    best = dict.fromkeys(contenders, float("inf"))
     for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
+        for name, work in contenders.items():
+            best[name] = min(best[name], seconds(work))
     return best
+
+
+def replay_row(name: str, n: int, scale: float, repeats: int) -> dict:
+    """One workload: microseconds an arrival of the plain loop, of replay and of the gradients alone."""
+    problem, module = workload(name, n)
+    E = max(200, int(ARRIVALS[name] * scale * (1.0 if n == 100 else 0.5)))
+    contenders = {"plain": lambda: plain_loop(problem, module, n, E), "replay": lambda: replayed(problem, n, E)}
+    contenders |= {f"gradients {jobs}": lambda jobs=jobs: gradients_alone(problem, n, E, jobs) for jobs in JOBS}
+    best = {who: 1e6 * t / E for who, t in in_turns(contenders, repeats).items()}
+    limit = min(best[f"gradients {jobs}"] for jobs in JOBS)
+    print(f"  {name:24} n={n:<5} plain {best['plain']:7.1f} us   replay {best['replay']:7.1f} us   {best['plain'] / best['replay']:5.1f}x"
+          f"   gradients {limit:6.1f} us, {limit / best['replay']:4.0%}", flush=True)  # fmt: skip
+    return {"workload": name, "n": n, "plain_us": best["plain"], "replay_us": best["replay"], "limit_us": limit}
+
+
+def sweep_row(name: str, scale: float, jobs: int) -> dict:
+    """16 step sizes x 16 seeds: microseconds an arrival of one run, in the sweep, one by one, and in the plain loop."""
+    problem, module = workload(name, 100)
+    E = max(200, int(2000 * scale))
+    lrs = [LR * 1.2**i for i in range(16)]
+    methods = variants("asgd", lr=lrs)
+    runs = len(lrs) * 16
+    times = in_turns(
+        {
+            "plain": lambda: plain_loop(problem, module, 100, E),
+            "one": lambda: replayed(problem, 100, E),
+            "sweep": lambda: sweep(methods, cluster(100), problem, arrivals=E, seeds=range(16), every=E, jobs=jobs),
+        },
+        2,
+    )
+    times["sweep"] /= runs
+    row = {"workload": name} | {f"{who}_us": t / E * 1e6 for who, t in times.items()}
+    print(f"  {name:24} plain {row['plain_us']:7.1f} us   one by one {row['one_us']:7.1f} us   sweep {row['sweep_us']:6.2f} us", flush=True)
+    return row
+
+
+def dude_rows(scale: float, repeats: int) -> list[dict]:
+    """Microseconds an arrival of ASGD and of DuDe on the MLP (d = 101,770) as n grows."""
+    rows = []
+    for n in (10, 100, 1000):
+        problem, _ = workload("MLP 784-128-10", n)
+        E = max(2 * n, int(3000 * scale))
+        best = in_turns({name: partial(replayed, problem, n, E, name) for name in ("asgd", "dude")}, repeats)
+        asgd_us, dude_us = (best[name] / E * 1e6 for name in ("asgd", "dude"))
+        rows.append({"n": n, "asgd_us": asgd_us, "dude_us": dude_us})
+        print(f"  n={n:<5} ASGD {asgd_us:7.1f} us   DuDe {dude_us:7.1f} us   {dude_us / asgd_us:.2f}x", flush=True)
+    return rows
+
+
+def simulate_rows(scale: float) -> list[dict]:
+    rows, method = [], asgd.METHODS["asgd"](lr=LR)
+    for n in (100, 1000, 10_000):
+        arrivals = int(1_000_000 * scale)
+        t = seconds(lambda n=n, arrivals=arrivals: asgd.simulate(cluster(n), method, arrivals=arrivals))
+        rows.append({"n": n, "arrivals": arrivals, "seconds": t})
+        print(f"  n={n:<6} {arrivals:,} arrivals in {t:.1f} s", flush=True)
+    return rows
+
+
+def memory_rows(scale: float) -> list[dict]:
+    """Peak memory (MB) at n = 1,000, each contender in a process of its own, on 60,000 samples."""
+    rows = []
+    for name in ("softmax 784-10", "MLP 784-128-10"):
+        row = {"workload": name, "n": 1000}
+        for who in ("plain", "replay"):
+            command = [sys.executable, str(ROOT / "scripts/contenders.py"), who, name, "1000", str(max(1500, int(3000 * scale)))]
+            row[f"{who}_mb"] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows.append(row)
+        print(f"  {name:24} plain {row['plain_mb']:,.0f} MB   replay {row['replay_mb']:,.0f} MB", flush=True)
+    return rows
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--arrivals", type=int, default=4000)
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--scale", type=float, default=1.0, help="less than 1: fewer arrivals")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "bench.json")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    cluster = asgd.clusters.LogNormal((1.0,) * N, sigma=1.0)
-    method = asgd.METHODS["asgd"](lr=0.01)
-    rows = []
-    print(f"{'':26}{'plain loop':>14}{'replay':>14}{'replay / plain':>16}{'of the gradient limit':>24}")
-    for name, (problem, module) in problems(torch.Generator().manual_seed(0)).items():
-        E = options.arrivals
-
-        def ours(problem=problem, E=E):
-            asgd.replay(asgd.simulate(cluster, method, arrivals=E), method, problem, every=E)
-
-        a = seconds(lambda p=problem, m=module, E=E: plain_loop(cluster, p, m, E, 0.01), options.repeats)
-        b = seconds(ours, options.repeats)
-        with torch.no_grad():
-            c = min(seconds(lambda p=problem, j=jobs, E=E: gradients_alone(p, E, j), options.repeats) for jobs in (8, 16, 32, 64))
-        rows.append({"problem": name, "plain_per_s": E / a, "replay_per_s": E / b, "speedup": a / b, "of_limit": c / b})
-        print(f"{name:26}{E / a:>11,.0f}/s {E / b:>11,.0f}/s {a / b:>14.2f}x {c / b:>22.0%}", flush=True)
-    big = asgd.clusters.Exponential((1.0,) * 1000)
-    events = 200_000
-    t = seconds(lambda: asgd.simulate(big, method, arrivals=events), 1)
-    print(f"simulate, 1,000 workers: {events / t:,.0f} arrivals/s")
-    if options.json:
-        with atomic_path(options.json) as path:
-            path.write_text(json.dumps({"replay": rows, "simulate_per_s": events / t}, indent=1))
+    torch.set_num_threads(options.threads)
+    result: dict = {"threads": options.threads, "cores": os.cpu_count(), "torch": torch.__version__}
+    print("Replay (microseconds an arrival)")
+    result["replay"] = [replay_row(name, n, options.scale, options.repeats) for n in (100, 1000) for name in WORKLOADS]
+    print("Sweep of 16 step sizes x 16 seeds (microseconds an arrival and run)")
+    result["sweep"] = [sweep_row(name, options.scale, options.threads) for name in WORKLOADS[:2]]
+    print("DuDe on the MLP (microseconds an arrival)")
+    result["dude"] = dude_rows(options.scale, options.repeats)
+    print("simulate")
+    result["simulate"] = simulate_rows(options.scale)
+    print("Peak memory at n = 1,000")
+    result["memory"] = memory_rows(options.scale)
+    with atomic_path(options.out) as path:
+        path.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 
 

@@ -65,11 +65,22 @@ def server_process(*arguments):
     return process
 
 
+def recorded(folder: Path) -> int:
+    """How many arrivals the journal of a run holds by now."""
+    path = folder / "journal"
+    return len(Trace.load(path)) if path.exists() and path.stat().st_size else 0
+
+
+def wait_for(folder: Path, arrivals: int, alive=lambda: True) -> None:
+    """Return once the journal holds so many."""
+    deadline = time.monotonic() + SECONDS
+    while recorded(folder) < arrivals:
+        assert alive() and time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def kill_after(process, folder: Path, arrivals: int) -> None:
     """Kill the server once its journal holds so many arrivals."""
-    deadline = time.monotonic() + SECONDS
-    while not (folder / "journal").exists() or len(Trace.load(folder / "journal")) < arrivals:
-        assert process.is_alive() and time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_for(folder, arrivals, process.is_alive)
     process.kill()
     process.join()

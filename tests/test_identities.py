@@ -1,5 +1,7 @@
 """Equal methods give equal bits; and what the papers prove about any trace holds on ours."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,17 @@ MINIBATCH, ASGD = ("sgd_minibatch", {}), ("asgd", {})
         (("asgd_naive_momentum", {"momentum": 0.0}), ASGD),
         (("shifted_momentum", {"momentum": 0.0}), ASGD),
         (("smega2", {"momentum": 0.0}), ASGD),
+        (("rennala", {"batch": 1}), ("ringmaster", {"threshold": 1})),
+        (("ringmaster", {"threshold": math.inf}), ASGD),
+        (("ringmaster", {"threshold": math.inf, "stop": True}), ASGD),
+        (("delay_filter", {"batch": 3, "momentum": 0.0}), ("rennala", {"batch": 3})),
+        (("k_async", {"k": 1}), ASGD),
+        (("mindflayer", {}), MINIBATCH),
+        (("vecna", {}), MINIBATCH),
+        (("naive_optimal", {}), ASGD),
+        (("asgd_staleness_aware", {"power": 0.0}), ASGD),
+        (("asgd_clipped", {"radius": 1e9}), ASGD),
+        (("picky", {"radius": 1e9}), ASGD),
     ],
     ids=[
         "fedbuff(1) = asgd",
@@ -50,6 +63,17 @@ MINIBATCH, ASGD = ("sgd_minibatch", {}), ("asgd", {})
         "naive(0) = asgd",
         "shifted(0) = asgd",
         "smega2(0) = asgd",
+        "rennala(1) = ringmaster(1)",
+        "ringmaster(inf) = asgd",
+        "ringmaster(inf, stop) = asgd",
+        "delay_filter(3, 0) = rennala(3)",
+        "k_async(1) = asgd",
+        "mindflayer() = minibatch",
+        "vecna() = minibatch",
+        "naive_optimal() = asgd",
+        "staleness_aware(0) = asgd",
+        "clipped(inf) = asgd",
+        "picky(inf) = asgd",
     ],  # fmt: skip
 )
 def test_limits_of_one_method_are_another(cluster, one, other):
@@ -99,13 +123,16 @@ def test_rescaled_by_equal_times_is_asgd():
     ("name", "hyper"),
     [("sgd_minibatch", {}), ("asgd_delay_adaptive", {}), ("asgd_delay_adaptive", {"drop": True}), ("dude", {}), ("asgd_random", {}),
      ("dude", {"warm_up": "broadcast"}), ("asgd_shuffled", {}), ("fedbuff", {"buffer": 1}), ("mifa", {}), ("asgd_rescaled", {}),
-     ("local_sgd", {"local_steps": 1})],
+     ("local_sgd", {"local_steps": 1}), ("rennala", {}), ("malenia", {}), ("ringmaster", {}),
+     ("ringmaster", {"threshold": 1, "stop": True}), ("ringleader", {}), ("mindflayer", {}), ("k_async", {}), ("k_sync", {}),
+     ("dasa", {}), ("aced", {}), ("aced", {"oldest": 0}),
+     ("asgd_staleness_aware", {}), ("picky", {"radius": 1e-9})],
 )  # fmt: skip
 def test_with_one_worker_everything_is_plain_sgd(name, hyper):
     assert_same(clusters.Exponential((3.0,)), (name, hyper), ASGD)
 
 
-@pytest.mark.parametrize("name", ["shifted_momentum", "smega2", "sgd_minibatch"])
+@pytest.mark.parametrize("name", ["shifted_momentum", "smega2", "sgd_minibatch", "delay_filter"])
 def test_with_one_worker_momentum_is_heavy_ball(name):
     assert_same(clusters.Exponential((3.0,)), (name, {"momentum": 0.9}), ("asgd_naive_momentum", {"momentum": 0.9}))
 
@@ -121,7 +148,8 @@ def test_plain_sgd_by_hand():
 
 def test_greedy_methods_share_one_trace_and_barriers_another():
     greedy = ["asgd", "asgd_delay_adaptive", "dude", "fedbuff", "asgd_rescaled", "ormo", "ormo_da", "asgd_naive_momentum",
-              "shifted_momentum", "smega2"]  # fmt: skip
+              "shifted_momentum", "smega2", "rennala", "malenia", "ringmaster", "ringleader", "delay_filter", "ca2fl", "dasa", "aced",
+              "asgd_staleness_aware", "asgd_clipped", "picky", "fedasync"]  # fmt: skip
     traces = [simulate(RANDOM, METHODS[name](LR), arrivals=60, seed=5) for name in greedy]
     assert all(t == traces[0] for t in traces)
     assert simulate(RANDOM, METHODS["sgd_minibatch"](LR), arrivals=60, seed=5) != traces[0]

@@ -75,6 +75,14 @@ def test_another_run_does_not_go_on_in_it(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_one_run_at_a_time(tmp_path):
+    first = Journal(tmp_path / "journal", META)
+    with pytest.raises(ValueError, match="is being written by another run; wait for it, or choose another folder"):
+        Journal(tmp_path / "journal", META)
+    first.close()
+    Journal(tmp_path / "journal", META).close()
+
+
 @pytest.mark.parametrize("data", [b"", *(journal.MAGIC + rest for rest in (b"", b"{}\n", b"[1]\n", b'{"n": 2}'))])
 def test_other_files_are_no_journals(tmp_path, data):
     path = tmp_path / "journal"

@@ -21,12 +21,12 @@ MODULES = sorted((ROOT / "asgd_lib").rglob("*.py"))
 
 # Who may know whom (DESIGN.md, Layers): only names further up. A new module has to be given its place here.
 LAYERS = [
-    {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters", "journal"},
-    {"rules", "policies", "problems"},
-    {"methods", "history", "dispatch", "transfers"},
+    {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters", "fingerprint", "cache", "journal"},
+    {"rules", "policies", "stopping", "problems"},
+    {"methods", "history", "dispatch", "transfers", "wavefront"},
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual", "specs", "adaptive"},
-    {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results"},
+    {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results", "tuning"},
     {"cli", "__main__", "serve"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -48,6 +48,11 @@ def test_a_key_folds_the_finaliser_over_its_coordinates(parts):
     assert unsigned(rng.bits(rng.key(*parts), 2)) == [finalise((h + i * GOLDEN) & WORD) for i in (1, 2)]
 
 
+def test_a_key_may_be_continued():
+    blocks = torch.arange(5)
+    assert torch.equal(rng.key(3, 7, 2, blocks), rng.key(2, blocks, after=rng.key(3, 7)))
+
+
 def test_known_answers():
     key = rng.key(7, rng.stream("compute"), 3)
     assert key.item() == -1351844187065647344

@@ -10,6 +10,7 @@ from cases import CASES, every_method
 from serving import Broken, digits, noisy, replayed
 
 from asgd_lib import METHODS, Trace, clusters, replay, serve, simulate
+from asgd_lib.distributed.children import Fault
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +93,10 @@ def test_what_cannot_be_served_is_refused():
         serve(problem, method, arrivals=0)
     with pytest.raises(ValueError, match="timeout must be"):
         serve(problem, method, arrivals=5, timeout=0.0)
+    with pytest.raises(ValueError, match="the worker of a fault must be"):
+        serve(problem, method, arrivals=5, faults=[Fault(1, 4, "kill")])
+    with pytest.raises(ValueError, match="action must be"):
+        Fault(1, 0, "tease")
     problem.hook = lambda: None
     with pytest.raises(ValueError, match="cannot be sent to worker processes"):
         serve(problem, method, arrivals=5)

@@ -5,12 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from serving import SECONDS, noisy, replayed
+from serving import SECONDS, noisy, replayed, wait_for
 
 from asgd_lib import METHODS, Trace
 from asgd_lib.distributed.link import LOOPBACK
@@ -78,13 +77,6 @@ def test_a_server_and_a_worker_are_killed_and_started_again_by_hand(tmp_path):
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     x = checkpoint["state"]["fields"][0][0]
     assert torch.equal(x, replayed(trace, METHODS["dude"](0.02), noisy(3)))
-
-
-def wait_for(folder: Path, arrivals: int) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not (folder / "journal").exists() or len(Trace.load(folder / "journal")) < arrivals:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_places():

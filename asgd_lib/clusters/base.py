@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
+
 from asgd_lib import rng
 from asgd_lib.checks import positive
 
@@ -12,7 +14,8 @@ Clock = Callable[[int, int, float], tuple[float, bool]]
 """(worker, index, start) -> (seconds, delivered): the `index`-th job of that worker, begun at `start` seconds, ends `seconds` later,
 with its gradient delivered or lost; `inf` means never. The same arguments always give the same answer."""
 
-_BLOCK = 32
+_BLOCK = 32  # draws of one key
+_MOST = 8  # keys hashed at once
 
 
 class Cluster(Protocol):
@@ -35,17 +38,30 @@ def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]
     return seconds
 
 
-def uniforms(seed: int, stream: str) -> Callable[[int, int], float]:
-    """A function (worker, index) -> uniform draw in (0, 1), hashed in blocks for speed."""
-    blocks: dict[tuple[int, int], list[float]] = {}
-    number = rng.stream(stream)
+def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None = None, n: int = 0) -> Callable[..., Any]:
+    """A function (worker, index, ...) -> uniform draw u in (0, 1), or `value(worker, u)`; further arguments do not matter.
 
-    def draw(worker: int, index: int) -> float:
-        block, place = divmod(index, _BLOCK)
-        row = blocks.get((worker, block))
-        if row is None:
-            blocks.pop((worker, block - 2), None)
-            row = blocks[worker, block] = rng.uniform(rng.key(seed, number, worker, block), _BLOCK).tolist()
+    Draws are hashed in blocks, the first ones of `n` workers together; a worker gets more blocks at once the further it is, and only its
+    latest are kept.
+    """
+    kept: dict[int, tuple[int, list]] = {}  # worker -> first index, values
+    prefix, nothing = rng.key(seed, rng.stream(stream)), (0, [])
+
+    def keep(worker: int, first: int, row: list[float]) -> list:
+        kept[worker] = first, row if value is None else [value(worker, u) for u in row]
+        return kept[worker][1]
+
+    def draw(worker: int, index: int, *_: float) -> Any:
+        first, row = kept.get(worker, nothing)
+        place = index - first
+        if not 0 <= place < len(row):
+            block, place = divmod(index, _BLOCK)
+            if not kept and worker < n:
+                for w, draws in enumerate(rng.uniform(rng.key(torch.arange(n), 0, after=prefix), _BLOCK).tolist()):
+                    keep(w, 0, draws)
+                return draw(worker, index)
+            blocks = torch.arange(block, block + min(block + 1, _MOST))
+            row = keep(worker, block * _BLOCK, rng.uniform(rng.key(worker, blocks, after=prefix), _BLOCK).flatten().tolist())
         return row[place]
 
     return draw

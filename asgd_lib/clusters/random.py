@@ -22,8 +22,7 @@ class _Random:
         raise NotImplementedError
 
     def clock(self, seed: int) -> Clock:
-        draw, quantile = uniforms(seed, "compute"), self.quantile
-        return lambda worker, index, start: (quantile(worker, draw(worker, index)), True)
+        return uniforms(seed, "compute", lambda worker, u: (self.quantile(worker, u), True), self.n)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ class Line(threading.Thread):
 
     def give(self, kind: int, job: int = -1, seconds: float = 0.0, body: Tensor | None = None) -> None:
         """Have a message sent and, unless it is STOP, its answer received."""
-        self._tasks.put((kind, job, seconds, body))
+        self._tasks.put((kind, job, seconds, body, time.monotonic()))
 
     def run(self) -> None:
         try:
@@ -36,8 +37,10 @@ class Line(threading.Thread):
             link = Link(self._connect(), f"link/{self.worker}/{self._incarnation}", SERVER, self._device, self._like)
             self._events.put((JOINED, self, None))
             while True:
-                kind, job, seconds, body = self._tasks.get()
-                link.send(kind, job, seconds, body)
+                kind, job, seconds, body, given = self._tasks.get()
+                while not self._tasks.empty():  # only the newest counts: the others were cancelled while their worker was busy
+                    kind, job, seconds, body, given = self._tasks.get()
+                link.send(kind, job, max(0.0, seconds - (time.monotonic() - given)), body)
                 if kind == STOP:
                     return
                 self._events.put((ANSWER, self, link.receive()))

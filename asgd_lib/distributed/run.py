@@ -52,9 +52,13 @@ def serve(
         raise ValueError(f"The problem is split over {problem.n} workers and n_workers is {n}; split the data over as many as there are.")
     if cluster is not None and cluster.n != n:
         raise ValueError(f"The cluster has {cluster.n} workers and the problem {n}; they must agree.")
+    for fault in faults:
+        count("the worker of a fault", fault.worker, least=0, most=n - 1)
     run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout)
     here = place()
     if here is not None:
+        if faults:
+            raise ValueError("Faults are for processes that serve has started itself; under torchrun, send the signals to them.")
         return _serve_at(here, run, timeout)
     run.open()
     store, port = listen()

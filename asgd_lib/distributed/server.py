@@ -48,6 +48,10 @@ class Server(Dispatch):
     def ready(self, worker: int) -> bool:
         return self.machine.ready(worker)
 
+    def age(self, worker: int) -> int | None:
+        job = self.current(worker)
+        return None if job is None else self.k - self.machine.reads[job].k
+
     def handed_out(self, job: int) -> None:
         self.machine.hand_out(job, self.worker[job])
         if self.worker[job] in self._current:
@@ -61,13 +65,36 @@ class Server(Dispatch):
             seconds, delivered = self._clock(worker, index, self.now)
         if self._transfers is not None:
             seconds += self._transfers.seconds(self.machine.state, worker, self.now)
+        if self._clock is not None and self.policy_limit is not None and seconds > (limit := self.policy_limit(worker)):
+            seconds, delivered = limit, False
         if worker in self.lines and seconds < math.inf:
             self.lines[worker].give(COMPUTE if delivered else ABSENT, job, seconds, self.machine.reads[job].x.cpu())
 
-    def start_all(self) -> None:
-        """Hand every worker its first job."""
+    def cancelled(self, job: int) -> float:
+        worker = self.worker[job]
+        if self._current.get(worker) != job:  # it only queued
+            self.machine.reads.pop(job)
+            self._note(LOST, job, self.now)
+            return self.now
+        if worker not in self._away:
+            self.lost_now(worker)
+        del self._current[worker]
+        return self._away.pop(worker)
+
+    def expire(self, now: float) -> float:
+        """Have the jobs lost that are over their limits at `now` (s); seconds until the next one may be."""
+        if self.policy_limit is None:
+            return math.inf
+        wait = math.inf
         for worker in range(self.n):
-            self.hand_out(worker)
+            # With injected times the worker itself says when the limit is over.
+            if worker in self._current and (self._clock is None or worker not in self.lines):
+                left = self.start[self._current[worker]] + self.policy_limit(worker) - now
+                if left <= 0:
+                    self.now = max(self.now, now)
+                    self.back_now(worker)
+                wait = min(wait, max(left, 0.0))
+        return wait
 
     def arrived_now(self, job: int, grad: Tensor) -> None:
         """Apply the gradient (1, d) of `job`: first on paper, then in the model, so that no applied gradient is ever unknown."""
@@ -140,6 +167,12 @@ class Server(Dispatch):
         if self._journal is not None:
             self._journal.sync()
         self.machine.save(path, self.events)
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     def _row(self, job: int, end: float) -> tuple:
         return job, self.worker[job], self.read[job], self.start[job], end

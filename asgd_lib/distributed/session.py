@@ -74,7 +74,11 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}
         self.server = Server(self.problem, self.method, self.seed, self.cluster, journal.Journal(path, self.meta | numbers))
-        self.server.relive(past, self.folder / "checkpoint.pt")
+        try:
+            self.server.relive(past, self.folder / "checkpoint.pt")
+        except BaseException:
+            self.server.close()
+            raise
 
     def serve(
         self, store: dist.Store, line: Callable[[], dist.Store], host: str, children: Children | None = None, faults: Sequence[Fault] = ()
@@ -132,7 +136,7 @@ class Run:
             while faults and faults[0].after <= server.arrivals:
                 children.inflict(faults.pop(0))
             try:
-                what, line, message = self._events.get(timeout=_TICK)
+                what, line, message = self._events.get(timeout=min(_TICK, server.expire(time.monotonic() - self._zero)))
             except queue.Empty:
                 if time.monotonic() - quiet_since > self._timeout:
                     raise TimeoutError(f"Nothing has arrived for {self._timeout:g} s. {self._who()}") from None
@@ -159,7 +163,7 @@ class Run:
                 raise RuntimeError(f"The gradient of worker {worker} failed. {store.get(f'error/{worker}').decode()}")
             if server.current(worker) is not None:
                 server.lost_now(worker)
-        elif what == ANSWER and present:  # else from an incarnation whose job was lost when the next one joined
+        elif what == ANSWER and present and message.job == server.current(worker):  # else to a job that was lost meanwhile
             if message.kind == GRADIENT:
                 server.arrived_now(server.current(worker), message.body.view(1, -1).to(self.problem.x0))
             else:
@@ -188,6 +192,7 @@ class Run:
         if self.folder is not None:
             self.server.checkpoint(self.folder / "checkpoint.pt")
             trace.save(self.folder / "trace.npz")
+        self.server.close()
         return trace
 
 

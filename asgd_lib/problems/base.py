@@ -12,6 +12,11 @@ class Problem(Protocol):
 
     Shapes: m jobs in a call, R runs, d coordinates. Randomness is a pure function of (seed, job), so a job's gradient is the same in any
     batch.
+
+    A problem may cut `grad` in two, so that what does not depend on a model is drawn early, for many jobs at once, and only once for all
+    step sizes: `draws(worker, job, seed)`, a tuple of tensors (m, S, ...) for S seeds, and `grad_at(x, worker, draws)`, gradients
+    (m, L, S, d) at L models of every job and seed, in memory of their own: `x` is written over by the next call. Then `draw_bytes` is the
+    memory of one job's draws and, where there is something, `shared_bytes` that part of `gradient_bytes` which the L models share.
     """
 
     n: int

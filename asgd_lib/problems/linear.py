@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asgd_lib.problems.entropy import cross_entropy, softmax_residual
 from asgd_lib.problems.samples import Samples, classes_of
 
 
@@ -21,47 +22,57 @@ class _Linear(Samples):
         self.features, self.outputs, self.intercept = self.X.shape[1], outputs, bool(intercept)
         self.x0 = torch.zeros(outputs * (self.features + self.intercept), dtype=self.X.dtype, device=self.X.device)
 
-    def _scores(self, x: Tensor, X: Tensor) -> Tensor:
-        """(M, B, outputs) for models (M, d) on minibatches (M, B, features)."""
+    def _cut(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (M, outputs, features) and intercepts (M, outputs or 0), both views of `x` (M, d)."""
         cut = self.outputs * self.features
-        w = x[:, :cut].view(-1, self.outputs, self.features)
-        return torch.baddbmm(x[:, cut:].unsqueeze(1), X, w.mT) if self.intercept else torch.bmm(X, w.mT)
-
-    def _shared_scores(self, x: Tensor, X: Tensor) -> Tensor:
-        """(R, N, outputs) for models (R, d) on the same samples (N, features), in one product."""
-        cut = self.outputs * self.features
-        z = (X @ x[:, :cut].reshape(-1, self.features).T).view(len(X), len(x), self.outputs).transpose(0, 1)
-        return z + x[:, cut:].unsqueeze(1) if self.intercept else z
+        return x[:, :cut].view(-1, self.outputs, self.features), x[:, cut:]
 
     def _residual(self, z: Tensor, y: Tensor) -> Tensor:
-        """Derivative of each sample's loss in its scores: (..., outputs) from (..., outputs) and (...)."""
+        """Derivative of each sample's loss in its scores: (M, outputs, B) from (M, outputs, B) and (M, B)."""
         raise NotImplementedError
 
     def _loss(self, z: Tensor, y: Tensor) -> Tensor:
+        """Each sample's loss, (M, B)."""
         raise NotImplementedError
 
-    def _join(self, weights: Tensor, residual: Tensor) -> Tensor:
-        flat = weights.flatten(1)
-        return torch.cat([flat, residual.sum(1)], 1) if self.intercept else flat
+    def _classes(self, z: Tensor) -> Tensor:
+        """Predictions (M, B)."""
+        raise NotImplementedError
 
-    def _batch_grad(self, x, X, y):
-        residual = self._residual(self._scores(x, X), y) / self.batch
-        return self._join(torch.bmm(residual.mT, X), residual)
+    def _batch_grad(self, x, X, y, out):
+        w, c = self._cut(x)
+        z = torch.baddbmm(c.unsqueeze(2), w, X.mT) if self.intercept else torch.bmm(w, X.mT)
+        residual = self._residual(z, y).div_(self.batch)
+        weights, intercepts = self._cut(out)
+        self._product(residual, X, weights)
+        if self.intercept:
+            torch.sum(residual, -1, out=intercepts)
 
-    def _weighted(self, x, X, y, weight):
+    def _shared_scores(self, x: Tensor, X: Tensor) -> Tensor:
+        """(R, outputs, N) for models (R, d) on the same samples (N, features), in one product."""
+        w, c = self._cut(x)
+        z = (w.reshape(-1, self.features) @ X.T).view(len(x), self.outputs, len(X))
+        return z + c.unsqueeze(2) if self.intercept else z
+
+    def _evaluate(self, x, X, y, weight):
         z = self._shared_scores(x, X)
         y = y.expand(len(x), -1)
-        residual = self._residual(z, y) * weight.view(1, -1, 1)
-        products = residual.permute(0, 2, 1).reshape(-1, len(X)) @ X
-        return self._loss(z, y) @ weight, self._join(products.view(len(x), self.outputs, -1), residual)
+        residual = self._residual(z, y) * weight
+        grad = (residual.view(-1, len(X)) @ X).view(len(x), -1)
+        grad = torch.cat([grad, residual.sum(-1)], 1) if self.intercept else grad
+        return self._loss(z, y) @ weight, grad, self._classes(z)
+
+    def _predict(self, x, X):
+        return self._classes(self._shared_scores(x, X))
 
     @cached_property
     def L(self) -> float:
         """Smoothness constant of f: curvature bound times the largest eigenvalue of the workers' mean Gram matrix, plus l2."""
-        rows = self.X[self._indices].double()
+        owned = self._weight > 0
+        rows = self.X[owned].double()
         if self.intercept:
             rows = torch.cat([rows, torch.ones(len(rows), 1, dtype=rows.dtype, device=rows.device)], 1)
-        return self.curvature * float(torch.linalg.eigvalsh(rows.T @ (rows * self._weight.double().unsqueeze(1)))[-1]) + self.l2
+        return self.curvature * float(torch.linalg.eigvalsh(rows.T @ (rows * self._weight[owned].unsqueeze(1)))[-1]) + self.l2
 
 
 class LeastSquares(_Linear):
@@ -73,10 +84,13 @@ class LeastSquares(_Linear):
         super().__init__(X, torch.as_tensor(y).to(torch.as_tensor(X).dtype), parts, batch, l2, intercept=intercept, test=test)
 
     def _residual(self, z, y):
-        return z - y.unsqueeze(-1)
+        return z - y.unsqueeze(1)
 
     def _loss(self, z, y):
-        return 0.5 * (z.squeeze(-1) - y).square()
+        return 0.5 * (z.squeeze(1) - y).square()
+
+    def _classes(self, z):
+        return z.squeeze(1)
 
 
 class LogisticRegression(_Linear):
@@ -91,13 +105,13 @@ class LogisticRegression(_Linear):
         super().__init__(X, labels.long(), parts, batch, l2, intercept=intercept, test=test)
 
     def _residual(self, z, y):
-        return 1 / (1 + torch.exp(-z)) - y.unsqueeze(-1).to(z.dtype)  # torch.sigmoid's last bit depends on the batch
+        return 1 / (1 + torch.exp(-z)) - y.unsqueeze(1).to(z.dtype)  # torch.sigmoid's last bit depends on the batch
 
     def _loss(self, z, y):
-        return F.softplus(z.squeeze(-1)) - y * z.squeeze(-1)
+        return F.softplus(z.squeeze(1)) - y * z.squeeze(1)
 
-    def _predict(self, x, X):
-        return (self._shared_scores(x, X).squeeze(-1) > 0).long()
+    def _classes(self, z):
+        return (z.squeeze(1) > 0).long()
 
 
 class Softmax(_Linear):
@@ -109,10 +123,10 @@ class Softmax(_Linear):
         super().__init__(X, y, parts, batch, l2, intercept=intercept, outputs=classes_of(torch.as_tensor(y)), test=test)
 
     def _residual(self, z, y):
-        return torch.softmax(z, -1) - F.one_hot(y, self.outputs).to(z.dtype)
+        return softmax_residual(z, y)
 
     def _loss(self, z, y):
-        return torch.logsumexp(z, -1) - z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+        return cross_entropy(z, y)
 
-    def _predict(self, x, X):
-        return self._shared_scores(x, X).argmax(-1)
+    def _classes(self, z):
+        return z.argmax(1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from asgd_lib import rng
 from asgd_lib.checks import count
+from asgd_lib.problems.entropy import cross_entropy, softmax_residual
 from asgd_lib.problems.samples import Samples, classes_of
 
 
@@ -30,30 +30,35 @@ class MLP(Samples):
         self.x0 = torch.cat(pieces).to(self.X)
 
     def _cut(self, x: Tensor) -> list[Tensor]:
+        """W1, c1, W2, c2 of every model, views of `x` (M, d)."""
         pieces = x.split([torch.Size(s).numel() for s in self._shapes], -1)
-        return [p.reshape(len(x), *s) for p, s in zip(pieces, self._shapes, strict=True)]
+        return [p.view(len(x), *s) for p, s in zip(pieces, self._shapes, strict=True)]
 
-    def _scores(self, x: Tensor, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden activations (M, B, hidden), scores (M, B, classes) and the second matrix, for models (M, d) on (M, B, features)."""
+    def _batch_grad(self, x, X, y, out):
         w1, c1, w2, c2 = self._cut(x)
-        h = torch.baddbmm(c1.unsqueeze(1), X, w1.mT).relu_()
-        return h, torch.baddbmm(c2.unsqueeze(1), h, w2.mT), w2
+        h = torch.baddbmm(c1.unsqueeze(2), w1, X.mT).relu_()  # (M, hidden, B)
+        residual = softmax_residual(torch.baddbmm(c2.unsqueeze(2), w2, h), y).div_(self.batch)
+        back = torch.bmm(w2.mT, residual).mul_(h > 0)
+        g1, b1, g2, b2 = self._cut(out)
+        self._product(back, X, g1)
+        torch.sum(back, -1, out=b1)
+        g2.copy_(torch.bmm(residual, h.mT))
+        torch.sum(residual, -1, out=b2)
 
-    def _backward(self, residual: Tensor, h: Tensor, w2: Tensor, X: Tensor) -> Tensor:
-        back = torch.bmm(residual, w2) * (h > 0)
-        return torch.cat([torch.bmm(back.mT, X).flatten(1), back.sum(1), torch.bmm(residual.mT, h).flatten(1), residual.sum(1)], 1)
+    def _forward(self, x: Tensor, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden activations (R, hidden, N), scores (R, classes, N) and the second matrix, for models (R, d) on the same samples."""
+        w1, c1, w2, c2 = self._cut(x)
+        h = (w1.reshape(-1, w1.shape[-1]) @ X.T).view(len(x), self.hidden, len(X)).add_(c1.unsqueeze(2)).relu_()
+        return h, torch.baddbmm(c2.unsqueeze(2), w2, h), w2
 
-    def _batch_grad(self, x, X, y):
-        h, z, w2 = self._scores(x, X)
-        residual = (torch.softmax(z, -1) - F.one_hot(y, self.outputs).to(z.dtype)) / self.batch
-        return self._backward(residual, h, w2, X)
-
-    def _weighted(self, x, X, y, weight):
-        X, y = X.expand(len(x), *X.shape), y.expand(len(x), -1)
-        h, z, w2 = self._scores(x, X)
-        loss = torch.logsumexp(z, -1) - z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
-        residual = (torch.softmax(z, -1) - F.one_hot(y, self.outputs).to(z.dtype)) * weight.view(1, -1, 1)
-        return loss @ weight, self._backward(residual, h, w2, X)
+    def _evaluate(self, x, X, y, weight):
+        h, z, w2 = self._forward(x, X)
+        y = y.expand(len(x), -1)
+        residual = softmax_residual(z, y).mul_(weight)
+        back = torch.bmm(w2.mT, residual).mul_(h > 0)
+        first = (back.view(-1, len(X)) @ X).view(len(x), -1)
+        grad = torch.cat([first, back.sum(-1), torch.bmm(residual, h.mT).flatten(1), residual.sum(-1)], 1)
+        return cross_entropy(z, y) @ weight, grad, z.argmax(1)
 
     def _predict(self, x, X):
-        return self._scores(x, X.expand(len(x), *X.shape))[1].argmax(-1)
+        return self._forward(x, X)[1].argmax(1)

@@ -46,6 +46,7 @@ class Quadratic:
         if self.mu <= 0:
             raise ValueError(f"The mean of the A_i must be positive definite; its smallest eigenvalue is {self.mu:g}.")
         self.gradient_bytes = 8 * self.d * (1 if self.diagonal else self.d + 1)
+        self.draw_bytes = 8 * self.d if self.sigma else 0
 
     def _eigenvalues(self, a: Tensor) -> Tensor:
         return a if self.diagonal else torch.linalg.eigvalsh(a)
@@ -78,12 +79,20 @@ class Quadratic:
         a, b = (self.A.mean(0), self.b.mean(0)) if worker is None else (self.A[worker], self.b[worker])
         return self._times(a, x) - b
 
+    def draws(self, worker: Tensor, job: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
+        """The noise of jobs, (m, S, d) for S seeds; nothing where sigma = 0."""
+        if not self.sigma:
+            return ()
+        return (rng.normal(rng.key(seed, _NOISE, job.unsqueeze(-1)), self.d).mul_(self.sigma / self.d**0.5),)
+
+    def grad_at(self, x: Tensor, worker: Tensor, draws: tuple[Tensor, ...]) -> Tensor:
+        """Gradients (m, L, S, d) at models `x` (m, L, S, d): all L models of a job and seed meet the same noise."""
+        a, b = (t.index_select(0, worker)[:, None, None] for t in (self.A, self.b))
+        g = self._times(a, x).sub_(b)
+        return g.add_(draws[0].unsqueeze(1)) if draws else g
+
     def grad(self, x: Tensor, worker: Tensor, job: Tensor, seed: Tensor) -> Tensor:
-        g = self._times(self.A[worker].unsqueeze(1), x) - self.b[worker].unsqueeze(1)
-        if self.sigma:
-            keys = rng.key(seed, _NOISE, job.unsqueeze(-1))
-            g = g + rng.normal(keys, self.d) * (self.sigma / self.d**0.5)
-        return g
+        return self.grad_at(x.unsqueeze(1), worker, self.draws(worker, job, seed)).squeeze(1)
 
     def metrics(self, x: Tensor) -> dict[str, Tensor]:
         """`loss`, `grad_norm_sq`, `gap` (loss above the minimum) and `dist_sq` to the minimiser."""

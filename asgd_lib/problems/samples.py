@@ -11,9 +11,11 @@ from torch import Tensor
 
 from asgd_lib import rng
 from asgd_lib.checks import count, finite, non_negative
+from asgd_lib.problems.scratch import Scratch
 
 _BATCH = rng.stream("minibatch")
-_ROWS = 8192  # samples evaluated at once, to bound memory
+_ROWS = 1024  # samples evaluated at once: they stay in the caches between the forward and the backward pass
+_RUNS = 16  # models evaluated at once, to bound memory
 
 
 class Samples:
@@ -58,7 +60,8 @@ class Samples:
         self._size = torch.tensor(sizes, device=self.X.device)
         self._first = torch.cumsum(self._size, 0) - self._size
         weights = torch.repeat_interleave(1.0 / (self.n * self._size.double()), self._size)
-        self._weight = weights.to(self.X.dtype)  # (total,) of each entry of _indices in f
+        self._weight = torch.zeros(len(self.X), dtype=torch.float64, device=self.X.device).index_add_(0, self._indices, weights)
+        self._scratch = Scratch()
 
     def samples_of(self, worker: int) -> Tensor:
         """Indices of the samples that `worker` owns."""
@@ -67,54 +70,94 @@ class Samples:
 
     @property
     def gradient_bytes(self) -> int:
-        row = math.prod(self.X.shape[1:])
-        return self.X.element_size() * (2 * len(self.x0) + self.batch * row)
+        return self.X.element_size() * 2 * len(self.x0) + self.shared_bytes
 
-    def _batch_grad(self, x: Tensor, X: Tensor, y: Tensor) -> Tensor:
-        """Mean loss gradients (M, d) at models (M, d) on minibatches (M, B, features) and (M, B)."""
+    @property
+    def shared_bytes(self) -> int:
+        return self.X.element_size() * self.batch * math.prod(self.X.shape[1:])
+
+    @property
+    def draw_bytes(self) -> int:
+        return 8 * self.batch
+
+    def _batch_grad(self, x: Tensor, X: Tensor, y: Tensor, out: Tensor) -> None:
+        """Write into `out` (M, d) the mean loss gradients at models (M, d) on minibatches (M, B, features) and (M, B)."""
         raise NotImplementedError
 
-    def _weighted(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted sums of losses (R,) and of loss gradients (R, d) at models (R, d) on samples (N, features), (N,)."""
+    def _product(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """out = a b, matrix by matrix; `out` may have gaps between its matrices."""
+        if torch.get_num_threads() == 1 or out.is_contiguous():
+            torch.bmm(a, b, out=out)
+        else:  # torch shares a batched product among threads only where the result has no gaps
+            out.copy_(torch.bmm(a, b, out=self._scratch("product", tuple(out.shape), out)))
+
+    def _evaluate(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weighted sums of losses (R,) and loss gradients (R, d) at models (R, d) on samples (N, features), (N,); predictions (R, N)."""
         raise NotImplementedError
 
-    def _predict(self, x: Tensor, X: Tensor) -> Tensor:
-        """Predicted classes (R, N)."""
-        raise NotImplementedError
+    def draws(self, worker: Tensor, job: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
+        """The samples that jobs see: indices (m, S, batch) for S seeds."""
+        keys = rng.key(seed, _BATCH, job.unsqueeze(-1))
+        place = rng.integers(keys, self.batch, self._size[worker].unsqueeze(-1)).add_(self._first[worker].view(-1, 1, 1))
+        return (self._indices.take(place),)
+
+    def grad_at(self, x: Tensor, worker: Tensor, draws: tuple[Tensor, ...]) -> Tensor:
+        """Gradients (m, L, S, d) at models `x` (m, L, S, d): all L models of a job and seed see the same samples."""
+        (index,) = draws
+        m, L, S, d = x.shape
+        flat = index.reshape(-1)
+        rows = self._scratch("rows", (len(flat), *self.X.shape[1:]), self.X)
+        X = torch.index_select(self.X, 0, flat, out=rows).view(m * S, self.batch, *self.X.shape[1:])
+        y = self.y.index_select(0, flat).view(m * S, self.batch)
+        grads = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for models, out in zip(x.unbind(1), grads.unbind(1), strict=True):
+            models = models.reshape(m * S, d)
+            whole = 1 in (m, S, L)  # one stride leads through the rows, so they can be written where they belong
+            g = out.view(m * S, d) if whole else torch.empty_like(models)
+            self._batch_grad(models, X, y, g)
+            if self.l2:
+                g.add_(self.l2 * models)
+            if not whole:
+                out.copy_(g.view(m, S, d))
+        return grads
 
     def grad(self, x: Tensor, worker: Tensor, job: Tensor, seed: Tensor) -> Tensor:
-        m, R, d = x.shape
-        keys = rng.key(seed, _BATCH, job.unsqueeze(-1))
-        place = rng.integers(keys, self.batch, self._size[worker].unsqueeze(-1)) + self._first[worker].view(m, 1, 1)
-        index = self._indices[place.view(m * R, self.batch)]
-        flat = x.reshape(m * R, d)
-        g = self._batch_grad(flat, self.X[index], self.y[index])
-        return (g + self.l2 * flat if self.l2 else g).view(m, R, d)
+        return self.grad_at(x.unsqueeze(1), worker, self.draws(worker, job, seed)).squeeze(1)
 
-    def _sums(self, x: Tensor, worker: int | None) -> tuple[Tensor, Tensor]:
-        if worker is None:
-            index, weight = self._indices, self._weight
-        else:
+    def _sums(self, x: Tensor, worker: int | None, right: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Loss (R,) and gradient (R, d) of f_worker, or of f, and with `right` the samples that are predicted rightly (R,)."""
+        X, y, weight = self.X, self.y, self._weight
+        if worker is not None:
             index = self.samples_of(worker)
-            weight = torch.full((len(index),), 1.0 / len(index), dtype=self.X.dtype, device=self.X.device)
-        loss, grad = 0.5 * self.l2 * x.square().sum(-1), self.l2 * x
-        for rows, w in zip(index.split(_ROWS), weight.split(_ROWS), strict=True):
-            more_loss, more_grad = self._weighted(x, self.X[rows], self.y[rows], w)
-            loss, grad = loss + more_loss, grad + more_grad
-        return loss, grad
+            X, y, weight = X[index], y[index], torch.full((len(index),), 1.0 / len(index), dtype=X.dtype, device=X.device)
+        sums = []
+        for models in x.split(_RUNS):
+            loss, grad, hits = 0.5 * self.l2 * models.square().sum(-1), self.l2 * models, 0
+            for rows, targets, w in zip(X.split(_ROWS), y.split(_ROWS), weight.to(X.dtype).split(_ROWS), strict=True):
+                more_loss, more_grad, predicted = self._evaluate(models, rows, targets, w)
+                loss, grad = loss + more_loss, grad + more_grad
+                hits = hits + (predicted == targets).sum(-1) if right else hits
+            sums.append((loss, grad, hits))
+        loss, grad, hits = zip(*sums, strict=True)
+        return torch.cat(loss), torch.cat(grad), torch.cat(hits) if right else None
 
     def full_grad(self, x: Tensor, worker: int | None = None) -> Tensor:
         return self._sums(x.reshape(-1, x.shape[-1]), worker)[1].view(x.shape)
 
     def metrics(self, x: Tensor) -> dict[str, Tensor]:
         """`loss` and `grad_norm_sq` of f, exactly; for classifiers `accuracy` on `test`, or else on the training samples."""
-        loss, grad = self._sums(x, None)
+        loss, grad, right = self._sums(x, None, right=self.classifies and self.test is None)
         values = {"loss": loss, "grad_norm_sq": grad.square().sum(-1)}
         if self.classifies:
-            X, y = self.test if self.test is not None else (self.X, self.y)
-            right = sum((self._predict(x, a) == b).sum(-1) for a, b in zip(X.split(_ROWS), y.split(_ROWS), strict=True))
-            values["accuracy"] = right / len(y)
+            if self.test is not None:
+                X, y = self.test
+                right = sum((self._predict(x, a) == b).sum(-1) for a, b in zip(X.split(_ROWS), y.split(_ROWS), strict=True))
+            values["accuracy"] = right / len(self.y if self.test is None else self.test[1])
         return values
+
+    def _predict(self, x: Tensor, X: Tensor) -> Tensor:
+        """Predicted classes (R, N)."""
+        raise NotImplementedError
 
 
 def _pair(x_name: str, X: Any, y_name: str, y: Any, like: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from asgd_lib.problems.samples import Samples, classes_of
 
@@ -34,28 +33,42 @@ class TorchModule(Samples):
         parameters = dict(self.module.named_parameters())
         if not parameters:
             raise ValueError("The module has no parameters to train; pass a network such as nn.Linear(features, classes).")
-        self._names, self._shapes = list(parameters), [p.shape for p in parameters.values()]
-        self.x0 = torch.cat([p.detach().flatten() for p in parameters.values()])
+        self._parameters = list(parameters.values())
+        self._sizes = [p.numel() for p in self._parameters]
+        self.x0 = torch.cat([p.detach().flatten() for p in self._parameters])
+
+    def __getstate__(self):
+        self._load(self.x0)  # what the module held last is no part of the problem
+        return vars(self)
+
+    def _load(self, x: Tensor) -> None:
+        with torch.no_grad():
+            for parameter, piece in zip(self._parameters, x.split(self._sizes), strict=True):
+                parameter.copy_(piece.view_as(parameter))
 
     def _forward(self, x: Tensor, X: Tensor) -> Tensor:
-        pieces = x.split([s.numel() for s in self._shapes])
-        return functional_call(self.module, {k: p.view(s) for k, p, s in zip(self._names, pieces, self._shapes, strict=True)}, (X,))
+        self._load(x)
+        return self.module(X)
 
-    def _mean_grad(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _mean_grad(
+        self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None, out: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            values = self.loss(self._forward(x, X), y)
+            output = self._forward(x, X)
+            values = self.loss(output, y)
             if values.shape != y.shape:
                 raise ValueError(f'The loss must return one value a sample, shape {tuple(y.shape)}; use reduction="none".')
             total = values.mean() if weight is None else values @ weight
-            return total.detach(), torch.autograd.grad(total, x)[0]
+            grads = torch.autograd.grad(total, self._parameters, allow_unused=True, materialize_grads=True)
+        return total.detach(), torch.cat([g.flatten() for g in grads], out=out), output.detach()
 
-    def _batch_grad(self, x, X, y):
-        return torch.stack([self._mean_grad(*row)[1] for row in zip(x, X, y, strict=True)])
+    def _batch_grad(self, x, X, y, out):
+        for row, inputs, targets, g in zip(x, X, y, out, strict=True):
+            self._mean_grad(row, inputs, targets, out=g)
 
-    def _weighted(self, x, X, y, weight):
-        sums = [self._mean_grad(row, X, y, weight) for row in x]
-        return torch.stack([s[0] for s in sums]), torch.stack([s[1] for s in sums])
+    def _evaluate(self, x, X, y, weight):
+        loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))
+        return loss, grad, output.argmax(-1) if self.classifies else output
 
     def _predict(self, x, X):
         with torch.no_grad():

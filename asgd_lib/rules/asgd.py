@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
-from asgd_lib.checks import positive
-from asgd_lib.rules.base import Arrival, State
+from asgd_lib.checks import count, positive
+from asgd_lib.rules.base import Arrival, Arrivals, State, descend
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,31 @@ class SGD:
 
     def receive(self, s: State, a: Arrival) -> State:
         return State(s.x - self.lr * a.grad, s.k + 1, s.n)
+
+    def receive_all(self, s: State, a: Arrivals) -> Iterator[State]:
+        for k, x in enumerate(descend(s.x, self.lr, a.grads), s.k + 1):
+            yield State(x, k, s.n)
+
+
+@dataclass(frozen=True)
+class Chosen(SGD):
+    """Asynchronous SGD on some of the workers, whose numbers are `workers` (None: all of them); the others do nothing.
+
+    With the fastest m that `theory.fastest_workers` names it is as fast as theory allows, if the times are known and do not change.
+    Source: "naive optimal ASGD" of Ringmaster ASGD 2025.
+    """
+
+    workers: Sequence[int] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.workers is not None and (not len(self.workers) or len(set(self.workers)) < len(self.workers)):
+            raise ValueError(f"workers must name at least one worker, and none twice; got {self.workers!r}.")
+
+    def init(self, x0: Tensor, n: int) -> State:
+        for worker in self.workers or ():
+            count("every worker", worker, least=0, most=n - 1)
+        return super().init(x0, n)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Shapes: R runs, d coordinates. `x` and `grad` are `(..., d)`, in a replay `(R, d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from asgd_lib.trace import Trace
 
+_SMALL = 1 << 15  # numbers
+
 
 class Arrival(NamedTuple):
     """One gradient at the server. `grad` may be a view into a larger block: clone what you keep for long."""
@@ -25,6 +27,15 @@ class Arrival(NamedTuple):
     worker: int
     delay: int  # updates made since that model was read
     seconds: float  # s, how long the worker computed
+
+
+class Arrivals(NamedTuple):
+    """Gradients that arrive one after the other, all of them at models read before the first."""
+
+    grads: list[Tensor]  # each (..., d)
+    workers: list[int]
+    read_k: list[int]  # updates that the model read had seen: the delay is k - read_k, k being the updates when the gradient arrives
+    seconds: list[float]
 
 
 class State(NamedTuple):
@@ -44,6 +55,8 @@ class Rule(Protocol):
     `collective(s)`, how many such sums are complete and the size of the last one in models, and `awaits(s, worker)`, the number of the sum
     that the worker's next job cannot begin without. A state may count `rounds` and vectors `sent`, for the history.
 
+    A rule may offer `receive_all(s, arrivals)`, an iterator over the states after each of several arrivals, bit by bit those of `receive`.
+
     In a replay `lr` (and what the class names in `batched`) may be a tensor `(R, 1)`, one value a run.
     """
 
@@ -54,6 +67,19 @@ class Rule(Protocol):
 
     def receive(self, s: State, a: Arrival) -> State:
         """The state after one arrival. Return `s` itself to throw the gradient away. Never write into a tensor."""
+
+
+def descend(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> Iterator[Tensor]:
+    """The models x - lr g_1, x - lr g_1 - lr g_2, ...: small gradients are scaled together, large ones while they are in the caches."""
+    if x.numel() <= _SMALL:
+        for step in (lr * torch.stack(grads)).unbind(0):
+            x = x - step
+            yield x
+    else:
+        for grad in grads:
+            step = lr * grad
+            x = torch.sub(x, step, out=step)  # into memory that is nobody else's
+            yield x
 
 
 class Counter:
@@ -71,6 +97,16 @@ class Counter:
         self.state = self.rule.receive(self.state, Arrival(self._nothing, worker, delay, seconds))
         self.updates.append(self.state.k)
         return delay
+
+
+def fused(rule: Rule) -> Callable[[State, Arrivals], Iterator[State]] | None:
+    """The rule's `receive_all`; None where it has none, or where a subclass has changed `receive` and not it."""
+    for kind in type(rule).__mro__:
+        if "receive_all" in vars(kind):
+            return rule.receive_all
+        if "receive" in vars(kind):
+            return None
+    return None
 
 
 def over_runs(rule: Rule, *, like: Tensor, **values: Sequence[float]) -> Rule:

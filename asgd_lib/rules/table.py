@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from asgd_lib.checks import choice, count, inside, positive
-from asgd_lib.rules.base import Arrival
+from asgd_lib.rules.base import Arrival, Arrivals
 
 
 class TableState(NamedTuple):
@@ -47,6 +48,18 @@ class _Table:
         if not full or (self.late_start and not s.full):
             return TableState(s.x, s.k, s.n, g, table, (), full)
         return TableState(s.x - self.lr * g, s.k + 1, s.n, g, table, (), True)
+
+    def receive_all(self, s: TableState, a: Arrivals) -> Iterator[TableState]:
+        """The same where nobody waits, with fewer passes through memory: what `receive` writes anew is written over here."""
+        for grad, i, read_k, seconds in zip(*a, strict=True):
+            if s.full and s.n > 1 and self.batch_size(s) == 1:
+                new = grad.clone()
+                g = (new - s.table[i]).div_(s.n).add_(s.g)
+                step = self.lr * g
+                s = TableState(torch.sub(s.x, step, out=step), s.k + 1, s.n, g, s.table[:i] + (new,) + s.table[i + 1 :], (), True)
+            else:
+                s = self.receive(s, Arrival(grad, i, s.k - read_k, seconds))
+            yield s
 
 
 def _sum_in_order(table: tuple[Tensor, ...], order: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,100 @@
+"""The gradients of a trace in order of arrival, those that wait for nothing computed together."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asgd_lib.problems import Problem
+from asgd_lib.rules import Rule, State
+from asgd_lib.trace import Trace
+
+_DRAW_BYTES = 512 << 10  # memory of the draws made ahead of the gradients that use them
+
+
+class Wavefront:
+    """Hands out the gradients of the first `arrivals` arrivals, computing the outstanding ones in batches of at most `chunk` jobs.
+
+    Runs are the `seeds` (S,), L times over: run r = l S + s has seed s.
+    """
+
+    def __init__(self, trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, L: int, chunk: int, arrivals: int):
+        self._grads = _Drawn(trace, problem, seeds, L, arrivals) if hasattr(problem, "draws") else _Plain(trace, problem, seeds, L)
+        self._chunk = chunk
+        self._read, self._reader = getattr(rule, "read", None), trace.worker.tolist()
+        by_read = np.argsort(trace.read[:arrivals], kind="stable")
+        self._reads = [*trace.read[by_read].tolist(), arrivals + 1]
+        self._by_read = by_read.tolist()
+        self._next = 0  # first entry of _by_read whose model has not been read
+        self._readable: list[int] = []  # heap of arrivals whose model is known and whose gradient is not
+        self._model: dict[int, Tensor] = {}
+        self._grad: dict[int, Tensor] = {}
+
+    def model_is(self, e: int, state: State) -> None:
+        """Note the models that jobs read after `e` arrivals: the server's, or what the rule says that the worker reads."""
+        while self._reads[self._next] == e:
+            arrival = self._by_read[self._next]
+            self._model[arrival] = state.x if self._read is None else self._read(state, self._reader[arrival])
+            heappush(self._readable, arrival)
+            self._next += 1
+
+    def of(self, e: int) -> list[Tensor]:
+        """The gradients (R, d) of arrival `e` and of those after it that are known already."""
+        known = self._grad
+        if e not in known:
+            now = []
+            # What arrives much later waits for a later call: a block of gradients lives until its last one is used.
+            while self._readable and len(now) < self._chunk and self._readable[0] < e + 2 * self._chunk:
+                now.append(heappop(self._readable))
+            known.update(zip(now, self._grads(e, now, [self._model.pop(a) for a in now]), strict=True))
+        grads = []
+        while e in known:
+            grads.append(known.pop(e))
+            e += 1
+        return grads
+
+
+class _Plain:
+    """Gradients by a problem's `grad` alone."""
+
+    def __init__(self, trace: Trace, problem: Problem, seeds: Tensor, L: int):
+        device = problem.x0.device
+        self._problem, self._seeds = problem, seeds.repeat(L)
+        self._worker, self._job = torch.tensor(trace.worker, device=device), torch.tensor(trace.job, device=device)
+
+    def __call__(self, e: int, now: list[int], models: list[Tensor]) -> tuple[Tensor, ...]:
+        return self._problem.grad(torch.stack(models), self._worker[now], self._job[now], self._seeds).unbind(0)
+
+
+class _Drawn:
+    """Gradients by `draws` and `grad_at`: draws are made for many arrivals ahead, once for all step sizes."""
+
+    def __init__(self, trace: Trace, problem: Problem, seeds: Tensor, L: int, arrivals: int):
+        device = problem.x0.device
+        self._problem, self._seeds, self._L, self._end = problem, seeds, L, arrivals
+        self._worker, self._job = torch.tensor(trace.worker, device=device), torch.tensor(trace.job, device=device)
+        self._ahead = max(1, _DRAW_BYTES // (len(seeds) * problem.draw_bytes)) if problem.draw_bytes else arrivals
+        self._low = self._high = 0  # arrivals whose draws are at hand
+        self._draws: tuple[Tensor, ...] = ()
+        self._models = problem.x0.new_empty(0)  # stacked models, call after call in the same memory
+
+    def _reach(self, e: int, last: int) -> None:
+        """Drop the draws of arrivals before `e`, and make those up to `last` and some more."""
+        high = min(self._end, last + self._ahead)
+        new = self._problem.draws(self._worker[self._high : high], self._job[self._high : high], self._seeds)
+        old = [draw[e - self._low :] for draw in self._draws] if e < self._high else ()
+        self._draws = tuple(torch.cat(pair) for pair in zip(old, new, strict=True)) if old else new
+        self._low, self._high = min(e, self._high), high
+
+    def __call__(self, e: int, now: list[int], models: list[Tensor]) -> tuple[Tensor, ...]:
+        if now[-1] >= self._high:
+            self._reach(e, now[-1] + 1)
+        L, S = self._L, len(self._seeds)
+        rows = torch.tensor(now, device=self._worker.device)
+        draws = tuple(draw.index_select(0, rows - self._low) for draw in self._draws)
+        torch.stack(models, out=self._models.resize_(len(now), L * S, models[0].shape[-1]))
+        grads = self._problem.grad_at(self._models.view(len(now), L, S, -1), self._worker.index_select(0, rows), draws)
+        return grads.view(len(now), L * S, -1).unbind(0)

@@ -1,0 +1,113 @@
+"""What replay is measured against: the event loop that one would write by hand, and the gradients alone.
+
+    python scripts/contenders.py plain|replay WORKLOAD N ARRIVALS     one of them in a process of its own; prints peak memory in MB
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import asgd_lib as asgd
+
+WORKLOADS = ("quadratic d=100, noisy", "softmax, digits", "softmax 784-10", "MLP 784-128-10", "CNN, digits")
+LR = 0.01
+
+
+class Quad(nn.Module):
+    """1/2 |x|^2, as one would write it for autograd; the noise is added to the gradient by a linear term."""
+
+    def __init__(self, d: int):
+        super().__init__()
+        self.x = nn.Parameter(torch.ones(d, dtype=torch.float64))
+
+
+def workload(name: str, n: int, rows: int = 20_000) -> tuple[asgd.problems.Problem, nn.Module]:
+    """Our problem for `n` workers, minibatch 32, and the module that the plain loop trains on the same data."""
+    if name.startswith("quadratic"):
+        ones = torch.ones(n, 100, dtype=torch.float64)
+        return asgd.problems.Quadratic(ones, 0 * ones, sigma=1.0, x0=ones[0]), Quad(100)
+    if "digits" in name:
+        X, y, *_ = asgd.data.load("digits")
+    else:
+        generator = torch.Generator().manual_seed(0)
+        X, y = torch.randn(rows, 784, generator=generator), torch.randint(0, 10, (rows,), generator=generator)
+    parts = asgd.partition.iid(len(y), n, seed=0)
+    if name.startswith("softmax"):
+        return asgd.problems.Softmax(X, y, parts), nn.Linear(X.shape[1], 10)
+    if name.startswith("MLP"):
+        return asgd.problems.MLP(X, y, parts), nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+    problem = asgd.problems.SmallCNN(X, y, parts)
+    return problem, problem.module
+
+
+def cluster(n: int) -> asgd.clusters.Cluster:
+    return asgd.clusters.LogNormal((1.0,) * n, sigma=1.0)
+
+
+def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
+    """Asynchronous SGD as a researcher would write it in an afternoon: a heap, a copy of the model for every worker, autograd."""
+    clock, generator = cluster(n).clock(0), torch.Generator().manual_seed(0)
+    parameters = list(module.parameters())
+    held = [[p.detach().clone() for p in parameters] for _ in range(n)]
+    server = [p.detach().clone() for p in parameters]
+    begun = [1] * n
+    heap = [(clock(w, 0, 0.0)[0], w) for w in range(n)]
+    heapq.heapify(heap)
+    for _ in range(arrivals):
+        now, w = heapq.heappop(heap)
+        with torch.no_grad():
+            for p, value in zip(parameters, held[w], strict=True):
+                p.copy_(value)
+        if isinstance(module, Quad):
+            noise = torch.randn(len(module.x), dtype=torch.float64, generator=generator) / len(module.x) ** 0.5
+            loss = 0.5 * module.x.square().sum() + module.x @ noise
+        else:
+            part = problem.samples_of(w)
+            rows = part[torch.randint(0, len(part), (problem.batch,), generator=generator)]
+            loss = nn.functional.cross_entropy(module(problem.X[rows]), problem.y[rows])
+        for p, g in zip(server, torch.autograd.grad(loss, parameters), strict=True):
+            p -= LR * g
+        for mine, value in zip(held[w], server, strict=True):
+            mine.copy_(value)
+        heapq.heappush(heap, (now + clock(w, begun[w], now)[0], w))
+        begun[w] += 1
+
+
+def replayed(problem, n: int, arrivals: int, name: str = "asgd") -> None:
+    """The same by `simulate` and `replay`, with an exact evaluation at the start and at the end."""
+    method = asgd.METHODS[name](lr=LR)
+    asgd.replay(asgd.simulate(cluster(n), method, arrivals=arrivals), method, problem, every=arrivals)
+
+
+@torch.no_grad()
+def gradients_alone(problem, n: int, arrivals: int, jobs: int) -> None:
+    """The same number of gradients, `jobs` a call, and nothing else."""
+    x = problem.x0.expand(jobs, 1, -1).contiguous()
+    seed = torch.zeros(1, dtype=torch.int64)
+    for first in range(0, arrivals, jobs):
+        job = torch.arange(first, first + jobs)
+        problem.grad(x, job % n, job, seed)
+
+
+def main() -> int:
+    who, name, n, arrivals = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    problem, module = workload(name, n, rows=60_000)
+    if who == "plain":
+        plain_loop(problem, module, n, arrivals)
+    else:
+        replayed(problem, n, arrivals)
+    status = Path("/proc/self/status")  # getrusage's peak counts the parent's memory at the fork
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    print(int(peak[1]) / 1024 if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

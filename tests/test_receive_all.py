@@ -1,0 +1,60 @@
+"""Rules that take several arrivals at once: the states of `receive`, bit by bit, and no tensor of anybody else's touched."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from cases import CASES, RANDOM, quadratic, tensors
+
+from asgd_lib import METHODS, Row, replay, simulate
+from asgd_lib.policies import Greedy
+from asgd_lib.rules import SGD, Arrival, Arrivals, fused
+
+OFFERED = [name for name, (method, hyper) in CASES.items() if fused(METHODS[method](0.1, **hyper).rule)]
+
+
+def test_asgd_offers_it():
+    assert "asgd" in OFFERED
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5,), (3, 7), (2, 40_000)])
+@pytest.mark.parametrize("name", OFFERED)
+def test_several_arrivals_at_once_are_the_same_one_after_the_other(name, shape, dtype):
+    method, hyper = CASES[name]
+    runs = shape[:-1]
+    lr = torch.linspace(0.1, 0.3, runs[0], dtype=dtype).view(-1, 1) if runs else 0.1
+    rule = METHODS[method](lr, **hyper).rule
+    generator = torch.Generator().manual_seed(0)
+    x0 = torch.randn(shape, generator=generator, dtype=dtype)
+    grads = [torch.randn(shape, generator=generator, dtype=dtype) for _ in range(6)]
+    kept = [t.clone() for t in (x0, *grads)]
+    workers, read_k, seconds = [0, 1, 2, 3, 1, 0], [0] * 6, [1.0] * 6
+    state = start = rule.init(x0, 4)
+    plain = []
+    for grad, worker, read, s in zip(grads, workers, read_k, seconds, strict=True):
+        state = rule.receive(state, Arrival(grad, worker, state.k - read, s))
+        plain.append(state)
+    together = list(rule.receive_all(start, Arrivals(grads, workers, read_k, seconds)))
+    assert len(together) == 6
+    for one, other in zip(plain, together, strict=True):
+        assert type(one) is type(other) and one.k == other.k
+        assert all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(kept, (x0, *grads), strict=True))
+    held = {t.data_ptr() for state in together for t in tensors(state)}
+    assert not held & {g.data_ptr() for g in grads}  # a gradient is a view into a block that somebody else will use again
+
+
+@dataclass(frozen=True)
+class Halved(SGD):
+    """Somebody's variant of a rule that has `receive_all`; only `receive` is changed."""
+
+    def receive(self, s, a):
+        return super().receive(s, a._replace(grad=0.5 * a.grad))
+
+
+def test_a_changed_receive_is_what_counts():
+    assert fused(METHODS["asgd"](0.1).rule) is not None and fused(Halved(0.1)) is None
+    trace, problem = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=60), quadratic()
+    changed = replay(trace, Row(Greedy(), Halved, "test")(0.1), problem, every=60).attrs["x"]
+    assert torch.equal(changed, replay(trace, METHODS["asgd"](0.05), problem, every=60).attrs["x"])

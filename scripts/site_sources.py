@@ -31,6 +31,7 @@ def gather(target: Path) -> None:
     for name in (*DOCUMENTS, *FILES):
         if (ROOT / name).is_file():
             shutil.copyfile(ROOT / name, target / name)
+    shutil.copytree(ROOT / "docs" / "images", target / "docs" / "images")
     (target / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         notebook = prepared(json.loads(path.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ from notebook_kernel import ROOT
 from asgd_lib.results import load_verdicts
 
 DOCUMENTS = ("BENCHMARKS.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md")  # those that are there
-FILES = ("CITATION.cff", "LICENSE", "environment.yml")  # linked from the documents, offered as they are
+REFERENCE = re.compile(r"\]\(([^)#:\s]+)|\bsrc(?:set)?=\"([^\":\s]+)")  # of Markdown or HTML, inside the repository
 JUDGED = re.compile(r"^(\w+) +(?:reproduced|partly|not reproduced|not tested) +measured", re.MULTILINE)
 VERDICTS_HEAD = """# Verdicts
 
@@ -28,10 +28,11 @@ outside, *partly* where it lies across or where conditions disagree, and *not te
 
 def gather(target: Path) -> None:
     """Fill the empty folder `target` with all sources of the site."""
-    for name in (*DOCUMENTS, *FILES):
+    copy_referenced(ROOT / "README.md", target)
+    for name in DOCUMENTS:
         if (ROOT / name).is_file():
             shutil.copyfile(ROOT / name, target / name)
-    shutil.copytree(ROOT / "docs" / "images", target / "docs" / "images")
+            copy_referenced(ROOT / name, target)
     (target / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         notebook = prepared(json.loads(path.read_text(encoding="utf-8")))
@@ -40,6 +41,15 @@ def gather(target: Path) -> None:
     (target / "VERDICTS.md").write_text(verdicts_page(verdicts, target / "notebooks"), encoding="utf-8")
     api(target)
     (target / "index.md").write_text(start_page(target), encoding="utf-8")
+
+
+def copy_referenced(document: Path, target: Path) -> None:
+    """Put pictures and other files that a document leads to, pages excepted, where its links expect them."""
+    for found in REFERENCE.finditer(document.read_text(encoding="utf-8")):
+        path = Path(found[1] or found[2])
+        if (ROOT / path).is_file() and path.suffix not in (".md", ".ipynb"):
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, target / path)
 
 
 def prepared(notebook: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,18 @@ def cluster(text: str, n: int) -> Cluster:
     return getattr(clusters, kind)(seconds * n if len(seconds) == 1 else seconds)
 
 
+def grid(text: str) -> list[float]:
+    """`LOW:HIGH:NUMBER`: so many step sizes from LOW to HIGH, each the same factor from the next."""
+    try:
+        low, high, number = text.split(":")
+        low, high, number = float(low), float(high), int(number)
+    except ValueError:
+        low = high = number = 0
+    if not (0 < low < high and number >= 3):
+        raise ValueError(f"A grid is LOW:HIGH:NUMBER with 0 < LOW < HIGH and at least 3 step sizes, as in 0.003:3:7; got {text!r}.")
+    return [low * (high / low) ** (i / (number - 1)) for i in range(number)]
+
+
 def defaults(function: Callable) -> dict:
     """The defaults of a function's keywords, for help texts that cannot go stale."""
     return {k: p.default for k, p in inspect.signature(function).parameters.items() if p.default is not p.empty}

@@ -27,7 +27,8 @@ LAYERS = [
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual", "specs", "adaptive"},
     {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results", "tuning"},
-    {"cli", "__main__", "serve"},
+    {"serve"},
+    {"cli", "__main__"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 SIDEWAYS = {0, 1, 2, 5}  # layers whose modules may import each other, without cycles

@@ -13,7 +13,6 @@ from asgd_lib.methods import METHODS, Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import replay
 from asgd_lib.simulator import simulate
-from asgd_lib.trace import Trace
 
 
 def race(
@@ -37,14 +36,11 @@ def race(
     parts = []
     for seed in seeds:
         workers, objective = cluster(seed), problem(seed)
-        traces: dict[str, Trace] = {}
         for name in names:
             methods = [METHODS[name](lr=float(lr)) for lr in lrs]
-            policy = repr(methods[0].policy)
-            if policy not in traces:
-                traces[policy] = simulate(workers, methods[0], until=until, seed=seed)
-            every = max(1, -(-len(traces[policy]) // count("checkpoints", checkpoints)))
-            parts.append(replay(traces[policy], methods, objective, seeds=[seed], every=every))
+            trace = simulate(workers, methods[0], until=until, seed=seed)
+            every = max(1, -(-len(trace) // count("checkpoints", checkpoints)))
+            parts.append(replay(trace, methods, objective, seeds=[seed], every=every))
     return concat(parts)
 
 

@@ -1,0 +1,87 @@
+"""The command line: tables and JSON, files, sentences and exit codes."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from serving import noisy
+
+from asgd_lib import METHODS, Trace, clusters, simulate, specs
+from asgd_lib.cli import asgd
+
+SMALL = ["--problem", "serving:noisy", "--workers", "3", "--arrivals", "200"]
+
+
+def said(*arguments, code=0):
+    """What a command prints; it must end with `code`."""
+    done = CliRunner().invoke(asgd, [str(a) for a in arguments])
+    assert done.exit_code == code, done.output + repr(done.exception)
+    return done.stdout
+
+
+def test_list():
+    assert set(json.loads(said("list", "--json"))["methods"]) == set(METHODS)
+    text = said("list")
+    assert all(f"  {name} " in text for name in METHODS) and "digits" in text
+
+
+def test_run_prints_a_row_a_seed_and_writes_what_it_did(tmp_path):
+    rows = json.loads(said("run", "--method", "ormo", "--set", "momentum=0.5", "--lr", "0.05", *SMALL, "--out", tmp_path, "--json"))
+    assert [row["seed"] for row in rows] == [0, 1, 2] and all(row["diverged"] == 0 for row in rows)
+    table = pd.read_parquet(tmp_path / "history.parquet")
+    assert set(table["method"]) == {"ormo(momentum=0.5)"} and table["arrivals"].max() == 200 and table["arrivals"].nunique() == 21
+    assert table.groupby("run")["loss"].last().tolist() == pytest.approx([row["loss"] for row in rows], rel=1e-8)
+    trace = simulate(clusters.Exponential((1.0,) * 3), METHODS["ormo"](0.05), arrivals=200)
+    assert Trace.load(tmp_path / "trace.npz") == trace and (tmp_path / "loss.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_replay_takes_a_saved_trace(tmp_path):
+    simulate(clusters.Fixed((1.0, 2.0, 3.0)), METHODS["asgd"](0.1), arrivals=120).save(tmp_path / "trace.npz")
+    rows = json.loads(said("replay", tmp_path / "trace.npz", *SMALL[:2], "--method", "asgd", "--method", "dude", "--lr", "0.1", "--json"))
+    assert [row["method"] for row in rows] == ["asgd", "dude"]
+
+
+def test_compare_tunes_all_on_one_grid_and_warns_of_its_edge(tmp_path):
+    grid = ["--lrs", "0.001:0.004:3"]  # far too small: the best is the largest
+    done = CliRunner().invoke(asgd, ["compare", "--method", "asgd", "--method", "dude", *SMALL, *grid, "--json", "--cache", str(tmp_path)])
+    rows = json.loads(done.stdout)
+    assert {row["method"] for row in rows} == {"asgd", "dude"} and all(row["edge"] and row["lr"] == 0.004 for row in rows)
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+    assert "warning: The best step size of" in done.stderr and list(tmp_path.iterdir())
+
+
+def test_verdicts(tmp_path):
+    (tmp_path / "verdicts").mkdir()
+    assert "There are no verdicts of any notebook" in CliRunner().invoke(asgd, ["verdicts", "--results", str(tmp_path)]).stderr
+    assert json.loads(said("verdicts", "--notebook", "02", "--json"))[0]["notebook"] == "02_dude"
+    assert "D1" in said("verdicts")
+
+
+def test_serve_is_the_same_as_the_module(capfd):
+    said("serve", *SMALL[:2], "--method", "asgd", "--lr", "0.1", "--arrivals", "30", "--workers", "2")
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (["run", "--method", "wings", "--lr", "0.1"], 1, "There is no method 'wings'"),
+    (["run", "--method", "asgd", "--lr", "-1"], 1, "lr must be"),
+    (["run", "--method", "asgd"], 2, "Missing option '--lr'"),
+    (["compare", "--method", "asgd", "--lrs", "1"], 1, "A grid is LOW:HIGH:NUMBER"),
+    (["run", "--method", "asgd", "--lr", "0.1", "--cluster", "Fast:1"], 1, "A cluster is KIND:SECONDS"),
+    (["run", "--method", "asgd", "--lr", "0.1", "--problem", "softmax:faces"], 1, "name must be"),
+])  # fmt: skip
+def test_errors_are_sentences(arguments, code, words):
+    done = subprocess.run([sys.executable, "-m", "asgd_lib.cli", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_specs():
+    assert specs.cluster("Exponential:0.5", 3) == clusters.Exponential((0.5,) * 3)
+    assert specs.cluster("Fixed:1,2,4", 3) == clusters.Fixed((1.0, 2.0, 4.0))
+    assert specs.grid("0.01:1:3") == pytest.approx([0.01, 0.1, 1.0])
+    assert specs.method("dude", 0.1, ["n_arrivals=2"]) == METHODS["dude"](lr=0.1, n_arrivals=2)
+    assert specs.method("asgd_rescaled", 0.1, ["times=[1.0, 2.0]"]).rule.times == (1.0, 2.0)
+    assert specs.problem("serving:noisy", 4).x0.equal(noisy(4).x0)
+    assert specs.problem("softmax:digits", 4, alpha=0.1).n == specs.problem("mlp:digits", 4, batch=8).n == 4

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import site_commands
 from notebook_kernel import ROOT
 
 from asgd_lib.results import load_verdicts
@@ -128,7 +129,8 @@ def api(target: Path) -> None:
     (target / "api.md").write_text(f"{page}\n```{{toctree}}\n:hidden:\n\n{listing}\n```\n", encoding="utf-8")
     for part, names in modules.items():
         text = "\n\n".join([f"# {part}", *(section(name) if len(names) > 1 else directive(name) for name in names)])
-        (target / "api" / f"{part}.md").write_text(text + "\n", encoding="utf-8")
+        usage = site_commands.usage() if part == "cli" else ""
+        (target / "api" / f"{part}.md").write_text(f"{text}\n\n{usage}", encoding="utf-8")
 
 
 def section(name: str) -> str:

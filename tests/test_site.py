@@ -14,6 +14,7 @@ import pytest
 import site_sources
 from notebook_kernel import ROOT
 
+from asgd_lib import cli
 from asgd_lib.results import load_verdicts
 
 MATH_IS_SET = "window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true"
@@ -90,6 +91,8 @@ def test_reference_has_every_public_name(site):
     for part, names in (("rules", ["DuDe", "OrMo"]), ("clusters", ["TruncatedNormal"]), ("replayer", ["replay"]), ("plots", ["gantt"])):
         text = (site / "api" / f"{part}.html").read_text(encoding="utf-8")
         assert [name for name in names if f'<span class="pre">{name}</span>' not in text] == []
+    commands = (site / "api" / "cli.html").read_text(encoding="utf-8")
+    assert [name for name in cli.asgd.commands if f"Usage: asgd {name}" not in commands] == []
     assert {path.stem for path in (site / "api").glob("*.html")} == site_sources.parts().keys()
 
 

@@ -1,6 +1,6 @@
 # Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env figures figures-full test validate accept verdicts lint bench lab data clean lock
+.PHONY: help env figures figures-full test validate accept verdicts lint bench lab site data clean lock
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -46,6 +46,9 @@ bench: $(STAMP) ## measure speed and memory against a plain loop, in one run, an
 	@MPLBACKEND=Agg $(PY) scripts/bench.py $(ARGS)
 	@MPLBACKEND=Agg $(PY) scripts/bench_report.py
 
+site: $(STAMP) ## build the web pages into site/: notebooks, verdicts, the library's reference
+	@$(HEADLESS) $(PY) scripts/build_site.py
+
 lab: $(STAMP) ## open JupyterLab on the first notebook
 	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab notebooks/00_start_here.ipynb
 
@@ -53,7 +56,7 @@ data: $(STAMP) ## fetch the larger data sets (the small ones are inside the libr
 	@$(PY) -m asgd_lib.data $(ARGS)
 
 clean: ## remove caches and quick results; never .venv, verdicts or results/full
-	@rm -rf results/scratch .pytest_cache .ruff_cache .hypothesis build notebooks/.ipynb_checkpoints
+	@rm -rf results/scratch site .site-* .pytest_cache .ruff_cache .hypothesis build notebooks/.ipynb_checkpoints
 	@if [ -d results/quick ]; then find results/quick -mindepth 1 -maxdepth 1 ! -name verdicts -exec rm -rf {} +; fi
 	@find asgd_lib tests scripts notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 

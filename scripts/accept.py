@@ -1,5 +1,7 @@
 """Copy the notebooks that `make figures` ran over the committed ones, without the metadata of that run.
 
+The README's picture is a figure of notebook 00 and is taken over with it.
+
 Only what belongs to the present sources is taken: the cells must be the same, and the run must have reached the end.
 """
 
@@ -16,6 +18,7 @@ from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, chosen
 
 from asgd_lib.atomic import atomic_path
 
+FRONT_PAGE = ("00_start_here", "00-front-page.png", ROOT / "docs" / "images" / "front-page.png")  # notebook, its figure, the copy
 STRIPPED = "metadata.papermill cell.metadata.papermill cell.metadata.execution"
 
 
@@ -42,6 +45,10 @@ def accept(committed: Path, result: Path) -> float:
         partial.write_bytes(result.read_bytes())
         strip = [sys.executable, "-m", "nbstripout", "--keep-output", "--keep-count", "--extra-keys", STRIPPED]
         subprocess.run([*strip, str(partial)], check=True)
+    notebook, figure, copy = FRONT_PAGE
+    if committed.stem == notebook:
+        with atomic_path(copy) as partial:
+            partial.write_bytes((result.parent / "figures" / figure).read_bytes())
     return seconds
 
 

@@ -12,13 +12,15 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+UNLOCKED = {"dask", "ray"}  # extras that the environment does without
 TORCH_NEEDS = ["filelock", "fsspec", "jinja2", "networkx", "setuptools>=77", "sympy", "typing-extensions"]
 
 
 def wanted(pyproject: Path) -> list[str]:
-    """Every direct requirement of the library and its extras but torch, plus torch's pure-Python needs."""
+    """Every direct requirement of the library and its locked extras but torch, plus torch's pure-Python needs."""
     project = tomllib.loads(pyproject.read_text())["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = project["optional-dependencies"]
+    lists = [project["dependencies"], *(extras[name] for name in extras.keys() - UNLOCKED)]
     direct = {line for lines in lists for line in lines if not line.startswith("torch==")}
     return sorted(direct) + TORCH_NEEDS
 

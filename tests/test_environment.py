@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 import conda_channel
+import lock
 import pytest
 import rattler
 import yaml
@@ -23,7 +24,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 CONDA_SPECS = [line for line in CONDA["dependencies"] if isinstance(line, str)]
 PIP_LINES = next(line["pip"] for line in CONDA["dependencies"] if isinstance(line, dict))
-DIRECT = [Requirement(line) for lines in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()) for line in lines]
+EXTRAS = PROJECT["optional-dependencies"]
+LOCKED = (PROJECT["dependencies"], *(EXTRAS[name] for name in EXTRAS.keys() - lock.UNLOCKED))
+DIRECT = [Requirement(line) for lines in LOCKED for line in lines]
 TORCH = next(requirement for requirement in DIRECT if requirement.name == "torch")
 
 

@@ -127,3 +127,16 @@ def test_longest_first_and_unknown_ones_before_them(tmp_path, monkeypatch):
     (tmp_path / "seconds.json").write_text('{"a": 3, "b": 9}')
     monkeypatch.setattr(figures, "SECONDS", tmp_path / "seconds.json")
     assert [path.stem for path in figures.longest_first([tmp_path / f"{name}.ipynb" for name in "abc"])] == ["c", "b", "a"]
+
+
+def test_accepting_the_first_notebook_takes_the_front_page_over(tmp_path, monkeypatch):
+    committed, result = write(tmp_path / "00_start_here.ipynb", "1"), write(tmp_path / "out.ipynb", "1")
+    notebook = nbformat.read(result, 4)
+    notebook.metadata["papermill"] = {"duration": 1.5}
+    nbformat.write(notebook, result)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "00-front-page.png").write_bytes(b"picture")
+    monkeypatch.setattr(accept, "FRONT_PAGE", (*accept.FRONT_PAGE[:2], tmp_path / "docs" / "front-page.png"))
+    assert accept.accept(committed, result) == 1.5
+    assert (tmp_path / "docs" / "front-page.png").read_bytes() == b"picture"
+    assert "papermill" not in nbformat.read(committed, 4).metadata

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from asgd_lib.intervals import interval
 from asgd_lib.plots.style import NAMES, axes, caption, is_theory, legend, look_of
 from asgd_lib.plots.style import looks as _looks
+from asgd_lib.plots.ticks import log_ticks
 
 Band = Literal["range", "t"] | None
 
@@ -45,6 +46,9 @@ def convergence(
     ax.set_xscale("log" if logx else "linear")
     # A value of exactly 0 leaves the axis downward instead of leaving a gap.
     ax.set_yscale("log" if logy else "linear", **({"nonpositive": "clip"} if logy else {}))
+    for axis, log in ((ax.xaxis, logx), (ax.yaxis, logy)):
+        if log:
+            log_ticks(axis)
     given = looks or _looks(history[hue])
     n_seeds = []
     every = max(1, history["arrivals"].nunique() // 8)  # about eight markers on a whole line

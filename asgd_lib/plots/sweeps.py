@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatterSciNotation, NullLocator
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from asgd_lib.plots.style import NAMES, axes, caption, legend, look_of
 from asgd_lib.plots.style import looks as _looks
+from asgd_lib.plots.ticks import log_ticks
 
 
 def lr_curve(
@@ -44,6 +45,8 @@ def lr_curve(
             ax.plot(lrs[at], middle[at], "o", markersize=12, fillstyle="none", color=given[value]["color"], markeredgewidth=1.6)
     ax.set_xscale("log")
     ax.set_yscale("log" if logy else "linear")
+    if logy:
+        log_ticks(ax.yaxis)
     ax.set(xlabel=NAMES["lr"], ylabel=f"final {NAMES.get(y, y)}")
     caption(ax, f"{_seeds(last.groupby([hue, 'lr'])['seed'].nunique())}; ring: best; crossed out: not finished")
     legend(ax)
@@ -75,8 +78,9 @@ def scaling(
         _points(ax, across, values.T, str(label), look_of(label, given), i)
     ax.set_xscale("log" if logx else "linear")
     ax.set_yscale("log" if logy else "linear")
-    if logy:  # an axis of less than two decades would have one labelled tick
-        ax.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+    for axis, log in ((ax.xaxis, logx), (ax.yaxis, logy)):
+        if log:
+            log_ticks(axis)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(across) <= 10:
         ax.set_xticks(np.unique(across), [f"{value:g}" for value in np.unique(across)])

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from asgd_lib.plots.style import PALETTE, axes, caption
+from asgd_lib.plots.ticks import log_ticks
 from asgd_lib.verdicts import REPRODUCED, Verdict
 
 
@@ -41,6 +42,7 @@ def intervals(verdict: Verdict, xlabel: str, log: bool = False, ax: Axes | None 
         ax.plot(one.measured, place, "o", color=PALETTE[0], markersize=7, markerfacecolor=filled, markeredgewidth=1.6)
     if log:
         ax.set_xscale("log")
+        log_ticks(ax.xaxis)
     ax.set(xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), xlabel=xlabel)
     ax.set_yticks(range(len(rows)), [label for label, _ in rows])
     ax.grid(False, axis="y")

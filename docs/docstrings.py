@@ -1,0 +1,136 @@
+"""The library's docstrings are plain sentences with `code` and light formulas; this makes reStructuredText of them.
+
+Nothing in them is markup but backticks, lists and indented blocks, so whatever reStructuredText would read into a formula
+(|g|, x_, *) is escaped. Formulas outside backticks are set: Greek letters, arrows, indices, exponents.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+
+_CODE = re.compile(r"`+([^`]+?)`+")
+_ITEM = re.compile(r"(- |\d+\. )")
+_SIGNS = (("<->", "↔"), ("<-", "←"), ("->", "→"), ("<=", "≤"), (">=", "≥"), ("!=", "≠"), (" ~ ", " ∼ "))
+_GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eps": "ε", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ", "kappa": "κ",
+    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω", "sqrt": "√", "nabla": "∇", "sum": "∑",
+}  # fmt: skip
+_LETTERS = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(sorted(_GREEK, key=len, reverse=True))})(?=[_^]|\b)")
+_WORDS = {"sum": "_", "sqrt": "("}  # signs only where this follows
+_GRAD = re.compile(r"\bgrad (?=[A-Za-z](_\w+)?\b)")
+_INDEX = re.compile(r"(?<![A-Za-z0-9_])([A-Za-zα-ω∑])_([A-Za-z0-9]+)\b")
+_POWER = re.compile(r"\^(?:\(([^()]*)\)|\{([^{}]*)\}|(-?[A-Za-z0-9.]*[A-Za-z0-9α-ω*]))")
+
+
+def inline(text: str) -> str:
+    """One paragraph: code stays code, everything else is escaped and set with proper signs."""
+    parts = _CODE.split(text)
+    words = [_prose(part) if i % 2 == 0 else f"``{part}``" for i, part in enumerate(parts)]
+    # A literal must not touch a letter: "`x`s" needs the empty separator of reStructuredText.
+    joined = words[0]
+    for word in words[1:]:
+        glue = "\\ " if joined and word and (joined.endswith("``") or word.startswith("``")) and not joined[-1].isspace() else ""
+        joined += glue + word if not word[:1].isspace() else word
+    return joined
+
+
+def _prose(text: str) -> str:
+    text = _GRAD.sub("∇", re.sub(r"(?<=[a-z])_sq\b", "^2", text))
+    text = _LETTERS.sub(_letter, text)
+    for plain, sign in _SIGNS:
+        text = text.replace(plain, sign)
+    # Marks that no text has stand for the roles until everything else is escaped.
+    text = _INDEX.sub("\\1\ue000\\2\ue002", text)
+    text = _POWER.sub(lambda found: f"\ue001{(found[1] or found[2] or found[3]).replace('-', '−')}\ue002", text)
+    text = re.sub(r"([\\*_|`:<>\[\]])", r"\\\1", text)
+    return text.replace("\ue000", "\\ :sub:`").replace("\ue001", "\\ :sup:`").replace("\ue002", "`\\ ")
+
+
+def _letter(found: re.Match) -> str:
+    """The sign for a letter's name; `sum` and `sqrt` are words unless an index or a bracket follows."""
+    needs, after = _WORDS.get(found[1]), found.string[found.end() : found.end() + 1]
+    return _GREEK[found[1]] if needs is None or after == needs else found[1]
+
+
+def to_rst(lines: list[str]) -> list[str]:
+    """A docstring's lines, already dedented, as reStructuredText."""
+    done: list[str] = []
+    for block in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")):
+        if not block.strip():
+            continue
+        if block[0].isspace() or block.startswith(">>>"):
+            kind = "pycon" if ">>>" in block else "text"
+            done += [f".. code-block:: {kind}", "", *textwrap.indent(textwrap.dedent(block), "   ").splitlines()]
+        elif _ITEM.match(block):
+            done += _items(block)
+        else:
+            done.append("\\" + text if (text := inline(_joined(block)))[:1] in "+-.=#" else text)
+        done.append("")
+    return done
+
+
+def _items(block: str) -> list[str]:
+    """A list: every line that begins with a dash or a number starts an item, the others continue it."""
+    items: list[list[str]] = []
+    for line in block.splitlines():
+        if _ITEM.match(line):
+            items.append([line])
+        else:
+            items[-1].append(line)
+    done = []
+    for item in items:
+        mark = _ITEM.match(item[0])[0]
+        done.append(mark + inline(_joined("\n".join([item[0][len(mark) :], *item[1:]]))))
+    return done
+
+
+def _joined(block: str) -> str:
+    return " ".join(line.strip() for line in block.splitlines())
+
+
+class _AsWritten:
+    """An annotation as the source has it: evaluated ones fill pages (numpy's ArrayLike is a union of eight)."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def as_written(annotation: object) -> object:
+    text = getattr(annotation, "__forward_arg__", annotation)  # named tuples wrap theirs
+    return _AsWritten(text) if isinstance(text, str) else annotation
+
+
+def signature(app, what, name, obj, options, arguments, result) -> tuple[str, str] | None:
+    if what not in ("function", "method", "class") or arguments is None:
+        return None
+    try:
+        known = inspect.signature(obj)
+    except (TypeError, ValueError):
+        return None
+    found = [parameter.replace(annotation=as_written(parameter.annotation)) for parameter in known.parameters.values()]
+    if what == "method" and found and found[0].name in ("self", "cls"):
+        found = found[1:]
+    returns = known.return_annotation if what != "class" else known.empty
+    shown = str(known.replace(parameters=found, return_annotation=known.empty))
+    return shown, "" if returns is known.empty or returns is None else inspect.formatannotation(as_written(returns))
+
+
+def process(app, what, name, obj, options, lines) -> None:
+    lines[:] = to_rst(lines)
+
+
+def skip(app, what, name, obj, skip, options) -> bool | None:
+    """Fields of named tuples have a docstring from Python ("Alias for field number 0") that says nothing."""
+    return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def setup(app) -> dict[str, bool]:
+    app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-skip-member", skip)
+    return {"parallel_read_safe": True}

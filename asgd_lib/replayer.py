@@ -17,7 +17,8 @@ from asgd_lib.checks import count, positive
 from asgd_lib.history import History
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
-from asgd_lib.rules import Arrival, Arrivals, Rule, State, fused, over_runs
+from asgd_lib.rules import Arrival, Arrivals, Rule, State, over_runs
+from asgd_lib.shortcuts import offers
 from asgd_lib.trace import Trace
 from asgd_lib.wavefront import Wavefront
 
@@ -119,7 +120,7 @@ def _run(
     ahead: Iterator[State] = iter(())
     workers, reads = trace.worker.tolist(), trace.read.tolist()
     seconds, ends = (trace.end - trace.start).tolist(), [0.0, *trace.end.tolist()]
-    receive = fused(rule) or partial(_one_by_one, rule)
+    receive = rule.receive_all if offers(rule, "receive_all", "receive") else partial(_one_by_one, rule)
     updates, used, width = [0], 0, problem.x0.nbytes
     limit = None
     alive = torch.ones(len(runs), dtype=torch.bool)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asgd_lib.problems import Problem
 from asgd_lib.rules import Rule, State
+from asgd_lib.shortcuts import offers
 from asgd_lib.trace import Trace
 
 _DRAW_BYTES = 512 << 10  # memory of the draws made ahead of the gradients that use them
@@ -22,7 +23,8 @@ class Wavefront:
     """
 
     def __init__(self, trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, L: int, chunk: int, arrivals: int):
-        self._grads = _Drawn(trace, problem, seeds, L, arrivals) if hasattr(problem, "draws") else _Plain(trace, problem, seeds, L)
+        drawn = offers(problem, "grad_at", "grad")
+        self._grads = _Drawn(trace, problem, seeds, L, arrivals) if drawn else _Plain(trace, problem, seeds, L)
         self._chunk = chunk
         self._read, self._reader = getattr(rule, "read", None), trace.worker.tolist()
         by_read = np.argsort(trace.read[:arrivals], kind="stable")

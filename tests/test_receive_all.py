@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from cases import CASES, RANDOM, quadratic, tensors
+from cases import CASES, RANDOM, by_hand, quadratic, tensors
 
 from asgd_lib import METHODS, Row, replay, simulate
 from asgd_lib.policies import Greedy
-from asgd_lib.rules import SGD, Arrival, Arrivals, fused
+from asgd_lib.problems import Quadratic
+from asgd_lib.rules import SGD, Arrival, Arrivals
+from asgd_lib.shortcuts import offers
 
-OFFERED = [name for name, (method, hyper) in CASES.items() if fused(METHODS[method](0.1, **hyper).rule)]
+OFFERED = [name for name, (method, hyper) in CASES.items() if offers(METHODS[method](0.1, **hyper).rule, "receive_all", "receive")]
 
 
 def test_asgd_offers_it():
@@ -54,7 +56,24 @@ class Halved(SGD):
 
 
 def test_a_changed_receive_is_what_counts():
-    assert fused(METHODS["asgd"](0.1).rule) is not None and fused(Halved(0.1)) is None
+    assert offers(METHODS["asgd"](0.1).rule, "receive_all", "receive") and not offers(Halved(0.1), "receive_all", "receive")
     trace, problem = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=60), quadratic()
     changed = replay(trace, Row(Greedy(), Halved, "test")(0.1), problem, every=60).attrs["x"]
     assert torch.equal(changed, replay(trace, METHODS["asgd"](0.05), problem, every=60).attrs["x"])
+
+
+class Uphill(Quadratic):
+    """Somebody's variant of a problem that has `grad_at`; only `grad` is changed."""
+
+    def grad(self, x, worker, job, seed):
+        return -super().grad(x, worker, job, seed)
+
+
+def test_a_changed_grad_is_what_counts():
+    trace, plain = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=40), quadratic(sigma=1.0)
+    changed = Uphill(plain.A, plain.b, sigma=1.0, x0=plain.x0)
+    x = replay(trace, METHODS["asgd"](0.1), changed, every=40).attrs["x"]
+    assert torch.equal(x[0], by_hand(trace, METHODS["asgd"](0.1), changed)[-1].after.x)
+    assert not torch.equal(x, replay(trace, METHODS["asgd"](0.1), plain, every=40).attrs["x"])
+    plain.grad = changed.grad  # and so is one put on the object
+    assert torch.equal(x, replay(trace, METHODS["asgd"](0.1), plain, every=40).attrs["x"])

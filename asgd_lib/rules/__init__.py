@@ -2,7 +2,7 @@
 
 from asgd_lib.rules.aged import ACED, DASA
 from asgd_lib.rules.asgd import SGD, Chosen, DelayAdaptive, Rescaled
-from asgd_lib.rules.base import Arrival, Arrivals, Counter, Rule, State, fused, over_runs, update_delays
+from asgd_lib.rules.base import Arrival, Arrivals, Counter, Rule, State, over_runs, update_delays
 from asgd_lib.rules.buffered import Buffered, FirstK
 from asgd_lib.rules.ca2fl import CA2FL
 from asgd_lib.rules.cost import numbers_written
@@ -23,7 +23,6 @@ __all__ = [
     "Counter",
     "Rule",
     "State",
-    "fused",
     "over_runs",
     "update_delays",
     "numbers_written",

@@ -7,7 +7,7 @@ Shapes: R runs, d coordinates. `x` and `grad` are `(..., d)`, in a replay `(R, d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -97,16 +97,6 @@ class Counter:
         self.state = self.rule.receive(self.state, Arrival(self._nothing, worker, delay, seconds))
         self.updates.append(self.state.k)
         return delay
-
-
-def fused(rule: Rule) -> Callable[[State, Arrivals], Iterator[State]] | None:
-    """The rule's `receive_all`; None where it has none, or where a subclass has changed `receive` and not it."""
-    for kind in type(rule).__mro__:
-        if "receive_all" in vars(kind):
-            return rule.receive_all
-        if "receive" in vars(kind):
-            return None
-    return None
 
 
 def over_runs(rule: Rule, *, like: Tensor, **values: Sequence[float]) -> Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from notebook_kernel import ROOT
 
@@ -29,9 +30,9 @@ def with_table(readme: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}{END}{after}"
 
 
-def current() -> dict[str, str]:
-    """Both files as they follow from the committed verdicts."""
-    verdicts = load_verdicts(ROOT / "results" / "quick")
+def current(results: Path = ROOT / "results" / "quick") -> dict[str, str]:
+    """Both files as they follow from the verdicts under `results`."""
+    verdicts = load_verdicts(results)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     return {"README.md": with_table(readme, markdown_summary(verdicts)), "VERDICTS.md": HEAD + markdown_table(verdicts)}
 

@@ -116,9 +116,16 @@ def test_no_machine_paths_and_no_package_indexes_in_committed_files():
             assert not found, f"{path} has {found.group()!r}"
 
 
-def test_readme_shows_the_committed_verdicts():
-    for name, text in verdicts.current().items():
-        assert (ROOT / name).read_text(encoding="utf-8") == text, "run: make verdicts"
+def test_readme_shows_the_committed_verdicts(tmp_path):
+    # A run of `make figures` may have left newer verdicts; those of notebooks that measure differ from run to run.
+    shown = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "VERDICTS.md")}
+    committed = tmp_path / "verdicts"
+    committed.mkdir()
+    for path in tracked():
+        if Path(path).match("results/quick/verdicts/*.json"):
+            show = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, check=False)
+            (committed / Path(path).name).write_bytes(show.stdout or (ROOT / path).read_bytes())
+    assert shown in (verdicts.current(), verdicts.current(tmp_path)), "run: make verdicts"
 
 
 def test_readme_table_needs_its_two_markers():

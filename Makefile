@@ -44,6 +44,7 @@ lint: $(STAMP) ## ruff over library, tests, scripts and notebooks
 
 bench: $(STAMP) ## measure speed and memory against a plain loop, in one run, and rewrite BENCHMARKS.md (ARGS="--threads 1")
 	@MPLBACKEND=Agg $(PY) scripts/bench.py $(ARGS)
+	@$(THREADS) $(PY) scripts/bench_serve.py --json benchmarks/serve.json
 	@MPLBACKEND=Agg $(PY) scripts/bench_report.py
 
 site: $(STAMP) ## build the web pages into site/: notebooks, verdicts, the library's reference

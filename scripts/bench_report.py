@@ -78,6 +78,18 @@ machine; on a busy one the threads wait for each other, so notebooks, tests and 
 """
 
 
+SERVED = """
+## Real processes
+
+ASGD with four worker processes on this machine: `serve`, with its journal on disk, against a parameter server of thirty lines over gloo
+that keeps no record and survives nothing (`scripts/bench_serve.py`). The last column is what our server does itself: policy, rule, journal.
+
+| workload | plain server, arrivals/s | serve, arrivals/s | serve / plain | server's own work, us an arrival |
+|-|-|-|-|-|
+{rows}
+"""
+
+
 def lines(rows: list[dict], *columns) -> str:
     return "\n".join("| " + " | ".join(column(row) for column in columns) + " |" for row in rows)
 
@@ -90,10 +102,12 @@ def over(name: str, other: str):
     return lambda row: f"{row[name] / row[other]:.1f}x"
 
 
-def page(result: dict) -> str:
-    """The text of BENCHMARKS.md."""
+def page(result: dict, served: dict | None = None) -> str:
+    """The text of BENCHMARKS.md; `served` holds the numbers of `bench_serve`."""
+    rows = "\n".join(f"| {name} | " + " | ".join(f"{value:,.4g}" for value in row.values()) + " |" for name, row in (served or {}).items())
     one = result["threads"] == 1
-    return TEXT.format(
+    return (TEXT + (SERVED if served else "")).format(
+        rows=rows,
         torch=result["torch"], cores=result["cores"], threads=result["threads"], s="" if one else "s",
         clock="processor time" if one else "wall time",
         replay=lines(result["replay"], lambda r: r["workload"], lambda r: f"{r['n']:,}", us("plain_us"), us("replay_us"),
@@ -143,7 +157,8 @@ def main() -> int:
     with atomic_path(options.numbers.with_suffix(".png")) as path:
         figure(result).savefig(path, dpi=110)
     with atomic_path(ROOT / "BENCHMARKS.md") as path:
-        path.write_text(page(result))
+        served = options.numbers.with_name("serve.json")
+        path.write_text(page(result, json.loads(served.read_text()) if served.exists() else None))
     return 0
 
 

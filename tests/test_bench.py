@@ -32,8 +32,18 @@ def test_the_whole_benchmark_runs_and_makes_a_page(tmp_path):
 
 
 def test_the_committed_page_is_what_the_committed_numbers_say():
-    result = json.loads((ROOT / "benchmarks" / "bench.json").read_text())
-    assert (ROOT / "BENCHMARKS.md").read_text() == bench_report.page(result)
+    result, served = (json.loads((ROOT / "benchmarks" / name).read_text()) for name in ("bench.json", "serve.json"))
+    page = bench_report.page(result, served)
+    assert (ROOT / "BENCHMARKS.md").read_text() == page and page.count("| MLP 784-128-10 |") == 4
+
+
+@pytest.mark.slow
+def test_real_processes_are_measured(tmp_path):
+    out = tmp_path / "serve.json"
+    command = [sys.executable, "scripts/bench_serve.py", "--arrivals", "40", "--repeats", "1", "--workers", "2", "--json", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(min(row.values()) > 0 and len(row) == 4 for row in json.loads(out.read_text()).values())
 
 
 @pytest.mark.parametrize("name", contenders.WORKLOADS)

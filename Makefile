@@ -27,16 +27,16 @@ figures-full: $(STAMP) ## the same at the papers' scale into results/full; goes 
 	@$(HEADLESS) $(PY) scripts/figures.py --preset full $(ONLY)
 
 test: $(STAMP) ## unit tests, then check that the notebooks' committed outputs still come out
-	@$(HEADLESS) $(PY) -m pytest -n 2 --dist worksteal tests
+	@$(HEADLESS) $(PY) -m pytest -rs -n 2 --dist worksteal tests
 	@$(HEADLESS) $(PY) scripts/validate.py
 
 validate: $(STAMP) ## only the second half of test: do the committed outputs still come out?
 	@$(HEADLESS) $(PY) scripts/validate.py $(ONLY)
 
-accept: $(STAMP) ## copy the notebooks of results/quick over the committed ones, once you have read them
+accept: $(STAMP) ## copy notebooks and verdicts of results/quick over the committed ones, once you have read them
 	@$(PY) scripts/accept.py $(ONLY)
 
-verdicts: $(STAMP) ## rewrite VERDICTS.md and the README's summary from results/quick/verdicts
+verdicts: $(STAMP) ## rewrite VERDICTS.md and the README's summary from notebooks/verdicts
 	@$(PY) scripts/verdicts.py
 
 lint: $(STAMP) ## ruff over library, tests, scripts and notebooks
@@ -56,9 +56,8 @@ lab: $(STAMP) ## open JupyterLab on the first notebook
 data: $(STAMP) ## fetch the larger data sets (the small ones are inside the library)
 	@$(PY) -m asgd_lib.data $(ARGS)
 
-clean: ## remove caches and quick results; never .venv, verdicts or results/full
-	@rm -rf results/scratch site .site-* .pytest_cache .ruff_cache .hypothesis build notebooks/.ipynb_checkpoints
-	@if [ -d results/quick ]; then find results/quick -mindepth 1 -maxdepth 1 ! -name verdicts -exec rm -rf {} +; fi
+clean: ## remove caches and quick results; never .venv or results/full
+	@rm -rf results/scratch results/quick site .site-* .pytest_cache .ruff_cache .hypothesis build notebooks/.ipynb_checkpoints
 	@find asgd_lib tests scripts notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)

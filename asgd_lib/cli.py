@@ -124,14 +124,15 @@ def compare(
 
 
 @asgd.command()
-@click.option("--results", "folder", default="results/quick", show_default=True, type=click.Path(path_type=Path), help="Their folder.")
+@click.option("--results", "folder", default="notebooks", show_default=True, type=click.Path(path_type=Path), help="Holds `verdicts`.")
 @click.option("--notebook", default="", help="Only notebooks whose names begin so.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def verdicts(folder: Path, notebook: str, as_json: bool) -> None:
     """What the notebooks found, claim by claim."""
     found = [run for run in results.load_verdicts(folder) if run["notebook"].startswith(notebook)]
     if not found:
-        raise click.ClickException(f"There are no verdicts of {notebook or 'any notebook'} in {folder}/verdicts; run: make figures")
+        say = f"There are no verdicts of {notebook or 'any notebook'} in {folder}/verdicts; make figures leaves new ones in results/quick."
+        raise click.ClickException(say)
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return

@@ -1,4 +1,4 @@
-"""Copy the notebooks that `make figures` ran over the committed ones, without the metadata of that run.
+"""Copy the notebooks that `make figures` ran over the committed ones, without the metadata of that run, and their verdicts with them.
 
 The README's picture is a figure of notebook 00 and is taken over with it.
 
@@ -45,6 +45,10 @@ def accept(committed: Path, result: Path) -> float:
         partial.write_bytes(result.read_bytes())
         strip = [sys.executable, "-m", "nbstripout", "--keep-output", "--keep-count", "--extra-keys", STRIPPED]
         subprocess.run([*strip, str(partial)], check=True)
+    verdicts = Path("verdicts", f"{committed.stem}.json")
+    if (result.parent / verdicts).exists():
+        with atomic_path(committed.parent / verdicts) as partial:
+            partial.write_bytes((result.parent / verdicts).read_bytes())
     notebook, figure, copy = FRONT_PAGE
     if committed.stem == notebook:
         with atomic_path(copy) as partial:

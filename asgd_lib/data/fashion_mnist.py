@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,18 @@ def root(folder: str | os.PathLike | None = None) -> tuple[Path, bool]:
 def file(name: str, folder: Path, own: bool) -> tuple[bytes, str]:
     """The uncompressed content of one of FILES and where it came from; errors as `fetch.obtain`."""
     local, debian = [folder / FOLDER / name, folder / name], DEBIAN / FOLDER / name
+
+    def read(path: Path) -> bytes | None:
+        return fetch.content(path.read_bytes(), FILES[name]) if path.is_file() else None
+
     return fetch.obtain(
         name,
-        FILES[name],
         named=[] if own else local,
         spare=[*local, debian] if own else [debian],
+        read=read,
+        delete="Delete it and run `make data`.",
         urls=[home + name for home in HOMES],
+        check=partial(fetch.content, sha256=FILES[name]),
         target=local[0],
         remedy=f"Put the four files {', '.join(FILES)} into {folder / FOLDER} (or name another folder by folder= or "
         "ASGD_DATA), or on Debian or Ubuntu install the package dataset-fashion-mnist.",

@@ -7,11 +7,13 @@ import hashlib
 import http.client
 import urllib.request
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from asgd_lib.atomic import atomic_path
 
+T = TypeVar("T")
 TIMEOUT = 30.0  # seconds of silence after which a server counts as unreachable
 
 
@@ -33,41 +35,45 @@ def content(packed: bytes, sha256: str) -> bytes:
 
 def obtain(
     name: str,
-    sha256: str,
     *,
-    named: Sequence[Path],
-    spare: Sequence[Path],
-    urls: Sequence[str],
+    named: Iterable[Path] = (),
+    spare: Iterable[Path] = (),
+    read: Callable[[Path], T | None],
+    delete: str | Callable[[Path], str],
+    urls: Sequence[str] = (),
+    check: Callable[[bytes], T],
     target: Path,
     remedy: str,
-) -> tuple[bytes, str]:
-    """The uncompressed content of the file `name`, and the path or URL that gave it.
+) -> tuple[T, str]:
+    """What `read` finds in the first place that has it whole, or `check` in the answer of the first url; and that path or URL.
 
-    Tried in turn: the paths `named` by the user, where a damaged file raises ValueError (delete it); the paths `spare`,
-    where it is passed over; the `urls`, whose answer is checked and then written to `target` in one piece.
-    FileNotFoundError with the `remedy` if no place has the file whole.
+    `read` gives None where nothing is; `read` and `check` raise ValueError, with the end of a sentence, for damaged data. Tried in turn:
+    the paths `named` by the user, where damage raises ValueError (saying what to `delete`); the paths `spare`, where it is passed over; the
+    `urls`, whose answer is checked and then written to `target` in one piece. FileNotFoundError with the `remedy` if nobody has it whole.
     """
     troubles = []
-    for path in (*named, *spare):
-        if not path.is_file():
-            continue
-        try:
-            return content(path.read_bytes(), sha256), str(path)
-        except ValueError as error:
-            if path in named:
-                raise ValueError(f"{path} {error}. Delete it and run `make data`.") from error
-            troubles.append(f"{path} {error}")
+    for strict, paths in ((True, named), (False, spare)):
+        for path in paths:
+            try:
+                found = read(path)
+            except ValueError as error:
+                if strict:
+                    raise ValueError(f"{path} {error}. {delete if isinstance(delete, str) else delete(path)}") from error
+                troubles.append(f"{path} {error}")
+            else:
+                if found is not None:
+                    return found, str(path)
     for url in urls:
         try:
-            packed = download(url)
-            plain = content(packed, sha256)
+            answer = download(url)
+            found = check(answer)
         except (OSError, http.client.HTTPException) as error:
             troubles.append(f"{url} could not be reached ({error})")
         except ValueError as error:
             troubles.append(f"{url} {error}")
         else:
-            store(packed, target)
-            return plain, url
+            store(answer, target)
+            return found, url
     reasons = "; ".join(troubles) or "it is in none of the folders looked in"
     raise FileNotFoundError(f"{name} could not be had: {reasons}. {remedy}")
 

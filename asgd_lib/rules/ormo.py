@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from asgd_lib.checks import inside, positive
+from asgd_lib.checks import positive
 from asgd_lib.rules.base import Arrival
-from asgd_lib.rules.momentum import MomentumState, power
+from asgd_lib.rules.momentum import HeavyBall, MomentumState, power
 
 
 @dataclass(frozen=True)
-class OrMo:
+class OrMo(HeavyBall):
     """Ordered momentum: gradients belong to buckets of n by the index of the model they read, and carry their bucket's weight.
 
     With t = k updates made, i = t - delay the index of the gradient's model, and e = ceil(t / n) - ceil(i / n) >= 0:
@@ -29,17 +27,7 @@ class OrMo:
     the closed form holds.
     """
 
-    lr: float | Tensor
-    momentum: float | Tensor = 0.9
     plain_step: bool = False
-    batched: ClassVar[tuple[str, ...]] = ("lr", "momentum")
-
-    def __post_init__(self):
-        positive("lr", self.lr)
-        inside("momentum", self.momentum, 0.0, 1.0, open_high=True)
-
-    def init(self, x0: Tensor, n: int) -> MomentumState:
-        return MomentumState(x0, 0, n, torch.zeros_like(x0))
 
     def receive(self, s: MomentumState, a: Arrival) -> MomentumState:
         t, n, beta, x, u = s.k, s.n, self.momentum, s.x, s.u

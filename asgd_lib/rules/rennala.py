@@ -18,13 +18,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Rennala:
-    """Step with the mean of every `batch` gradients that were computed at the present model: x <- x - lr (1 / batch) sum g.
-
-    Fast workers give several; what was read before the last step is thrown away. `batch` (None: n) is S = max(1, sigma^2 / eps) in theory.
-    Source: Tyurin and Richtarik 2023, Rennala SGD. Their code lets only the S fastest workers compute where S < n; here all do.
-    """
-
+class _Batch:
     lr: float | Tensor
     batch: int | None = None
 
@@ -32,6 +26,15 @@ class Rennala:
         positive("lr", self.lr)
         if self.batch is not None:
             count("batch", self.batch)
+
+
+@dataclass(frozen=True)
+class Rennala(_Batch):
+    """Step with the mean of every `batch` gradients that were computed at the present model: x <- x - lr (1 / batch) sum g.
+
+    Fast workers give several; what was read before the last step is thrown away. `batch` (None: n) is S = max(1, sigma^2 / eps) in theory.
+    Source: Tyurin and Richtarik 2023, Rennala SGD. Their code lets only the S fastest workers compute where S < n; here all do.
+    """
 
     def init(self, x0: Tensor, n: int) -> BufferedState:
         return BufferedState(x0, 0, n, torch.zeros_like(x0), 0)
@@ -71,21 +74,13 @@ class MaleniaState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Malenia:
+class Malenia(_Batch):
     """Step with the mean of the workers' means, all at the present model: x <- x - lr (1/n) sum_i (1/B_i) sum_j g_ij.
 
     The server steps as soon as the harmonic mean of the B_i is `batch` / n or more; None means n, one gradient of everybody, which is how
     the authors' code stops. The step is unbiased however different the data and the speeds.
     Source: Tyurin and Richtarik 2023, Malenia SGD; "or more" rather than "more" is our reading.
     """
-
-    lr: float | Tensor
-    batch: int | None = None
-
-    def __post_init__(self):
-        positive("lr", self.lr)
-        if self.batch is not None:
-            count("batch", self.batch)
 
     def init(self, x0: Tensor, n: int) -> MaleniaState:
         return MaleniaState(x0, 0, n, (None,) * n, (0,) * n)

@@ -110,4 +110,3 @@ def tasks(
                         }
                         made.append(Task(cluster, problem, tuple(group[first : first + L]), some, luck, length, keys))
     return made
-

@@ -48,9 +48,7 @@ def time_ringleader(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_e
     return lower_bound_time_heterogeneous(seconds, L_delta_over_eps, sigma_sq_over_eps)
 
 
-def time_mindflayer(
-    seconds: ArrayLike, limit: ArrayLike, success: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float
-) -> float:
+def time_mindflayer(seconds: ArrayLike, limit: ArrayLike, success: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
     """MindFlayer SGD, random times: min_m (1/m sum_j p_j / (s_j + t_j))^{-1} (sigma^2/(m eps) + (1/m) sum_j p_j) (L delta/eps).
 
     Sums over the m workers with the largest p_j / (s_j + t_j); `seconds` s_j are the least times, `limit` t_j what is allowed beyond
@@ -84,9 +82,7 @@ def equilibrium_time(seconds: ArrayLike, gradients: float, message_seconds: Arra
     return float(np.min(np.maximum(slow[order], gradients / np.cumsum(1 / h[order]))))
 
 
-def time_shadowheart(
-    seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float, message_seconds: ArrayLike = 0.0
-) -> float:
+def time_shadowheart(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float, message_seconds: ArrayLike = 0.0) -> float:
     """Shadowheart SGD without compression, homogeneous data: (L delta/eps) times the `equilibrium_time` of sigma^2/eps gradients.
 
     Its compressed form needs the equilibrium time of the compressor, which is not here. Without messages it is Rennala's time up to a

@@ -23,9 +23,7 @@ class Constants(NamedTuple):
     zeta_sq: float  # mean over workers of |grad f_i - grad F|^2
 
 
-def problem_constants(
-    problem: Any, minimum: float | None = None, x: Tensor | None = None, draws: int = 256, seed: int = 0
-) -> Constants:
+def problem_constants(problem: Any, minimum: float | None = None, x: Tensor | None = None, draws: int = 256, seed: int = 0) -> Constants:
     """All four, delta with `minimum` as in `initial_gap`, the others at `x` (d,) (default x0) as in the functions below."""
     sigma_sq = gradient_variance(problem, x, draws, seed)
     return Constants(smoothness(problem, x), initial_gap(problem, minimum), sigma_sq, dissimilarity(problem, x))

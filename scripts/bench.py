@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from contenders import LR, WORKLOADS, cluster, gradients_alone, plain_loop, replayed, workload
+from contenders import LR, WORKLOADS, calls, cluster, gradients_alone, plain_loop, replayed, workload
 
 import asgd_lib as asgd
 from asgd_lib.atomic import atomic_path
@@ -28,7 +28,8 @@ from asgd_lib.sweep import sweep, variants
 
 ROOT = Path(__file__).resolve().parents[1]
 ARRIVALS = dict(zip(WORKLOADS, (20_000, 20_000, 10_000, 8000, 3000), strict=True))
-JOBS = (8, 16, 32, 64)  # the best of these is the gradients' own limit
+JOBS = (8, 16, 32, 64)  # jobs a call: the best of these and of replay's own calls is the gradients' limit
+GRIDS = {"quadratic d=100, noisy": 16, "softmax, digits": 16, "MLP 784-128-10": 4}  # step sizes, and as many seeds
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -49,35 +50,37 @@ def in_turns(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[
 
 
 def replay_row(name: str, n: int, scale: float, repeats: int) -> dict:
-    """One workload: microseconds an arrival of the plain loop, of replay and of the gradients alone."""
+    """One workload: microseconds an arrival of the plain loop, of replay, and of the gradients alone in the best and in replay's calls."""
     problem, module = workload(name, n)
     E = max(200, int(ARRIVALS[name] * scale * (1.0 if n == 100 else 0.5)))
     contenders = {"plain": lambda: plain_loop(problem, module, n, E), "replay": lambda: replayed(problem, n, E)}
-    contenders |= {f"gradients {jobs}": lambda jobs=jobs: gradients_alone(problem, n, E, jobs) for jobs in JOBS}
+    sizes = calls(problem, n, E)
+    cuts = {"own": sizes} | {str(jobs): [min(jobs, E - first) for first in range(0, E, jobs)] for jobs in JOBS}
+    contenders |= {f"gradients {cut}": partial(gradients_alone, problem, n, cuts[cut]) for cut in cuts}
     best = {who: 1e6 * t / E for who, t in in_turns(contenders, repeats).items()}
-    limit = min(best[f"gradients {jobs}"] for jobs in JOBS)
+    limit, own = min(best[f"gradients {cut}"] for cut in cuts), best["gradients own"]
     print(f"  {name:24} n={n:<5} plain {best['plain']:7.1f} us   replay {best['replay']:7.1f} us   {best['plain'] / best['replay']:5.1f}x"
-          f"   gradients {limit:6.1f} us, {limit / best['replay']:4.0%}", flush=True)  # fmt: skip
-    return {"workload": name, "n": n, "plain_us": best["plain"], "replay_us": best["replay"], "limit_us": limit}
+          f"   gradients {limit:6.1f} us, {limit / best['replay']:4.0%}   in calls of {E / len(sizes):.0f}: {own:6.1f} us", flush=True)  # fmt: skip
+    return {"workload": name, "n": n, "plain_us": best["plain"], "replay_us": best["replay"], "limit_us": limit,
+            "call": E / len(sizes), "own_us": own}  # fmt: skip
 
 
 def sweep_row(name: str, scale: float, jobs: int) -> dict:
-    """16 step sizes x 16 seeds: microseconds an arrival of one run, in the sweep, one by one, and in the plain loop."""
+    """A grid of step sizes x seeds: microseconds an arrival of one run, in the sweep, one by one, and in the plain loop."""
     problem, module = workload(name, 100)
     E = max(200, int(2000 * scale))
-    lrs = [LR * 1.2**i for i in range(16)]
-    methods = variants("asgd", lr=lrs)
-    runs = len(lrs) * 16
+    side = GRIDS[name]
+    methods = variants("asgd", lr=[LR * 1.2**i for i in range(side)])
     times = in_turns(
         {
             "plain": lambda: plain_loop(problem, module, 100, E),
             "one": lambda: replayed(problem, 100, E),
-            "sweep": lambda: sweep(methods, cluster(100), problem, arrivals=E, seeds=range(16), every=E, jobs=jobs),
+            "sweep": lambda: sweep(methods, cluster(100), problem, arrivals=E, seeds=range(side), every=E, jobs=jobs),
         },
         2,
     )
-    times["sweep"] /= runs
-    row = {"workload": name} | {f"{who}_us": t / E * 1e6 for who, t in times.items()}
+    times["sweep"] /= side**2
+    row = {"workload": name, "runs": side**2} | {f"{who}_us": t / E * 1e6 for who, t in times.items()}
     print(f"  {name:24} plain {row['plain_us']:7.1f} us   one by one {row['one_us']:7.1f} us   sweep {row['sweep_us']:6.2f} us", flush=True)
     return row
 
@@ -129,8 +132,8 @@ def main() -> int:
     result: dict = {"threads": options.threads, "cores": os.cpu_count(), "torch": torch.__version__}
     print("Replay (microseconds an arrival)")
     result["replay"] = [replay_row(name, n, options.scale, options.repeats) for n in (100, 1000) for name in WORKLOADS]
-    print("Sweep of 16 step sizes x 16 seeds (microseconds an arrival and run)")
-    result["sweep"] = [sweep_row(name, options.scale, options.threads) for name in WORKLOADS[:2]]
+    print("Sweep of step sizes x seeds (microseconds an arrival and run)")
+    result["sweep"] = [sweep_row(name, options.scale, options.threads) for name in GRIDS]
     print("DuDe on the MLP (microseconds an arrival)")
     result["dude"] = dude_rows(options.scale, options.repeats)
     print("simulate")

@@ -1,5 +1,7 @@
 """What replay is measured against: the event loop that one would write by hand, and the gradients alone.
 
+Each of them evaluates the whole objective twice, at its first and at its last model, because `replay` does.
+
     python scripts/contenders.py plain|replay WORKLOAD N ARRIVALS     one of them in a process of its own; prints peak memory in MB
 """
 
@@ -18,6 +20,8 @@ import asgd_lib as asgd
 
 WORKLOADS = ("quadratic d=100, noisy", "softmax, digits", "softmax 784-10", "MLP 784-128-10", "CNN, digits")
 LR = 0.01
+CHUNK = 2048  # samples of one evaluation by autograd
+AHEAD = 1024  # jobs whose samples are drawn in one call
 
 
 class Quad(nn.Module):
@@ -51,12 +55,30 @@ def cluster(n: int) -> asgd.clusters.Cluster:
     return asgd.clusters.LogNormal((1.0,) * n, sigma=1.0)
 
 
+def evaluate(problem, module: nn.Module, values: list[torch.Tensor]) -> tuple[float, float]:
+    """Loss and squared norm of the gradient over all samples at the parameters `values`, by autograd in chunks."""
+    parameters = list(module.parameters())
+    with torch.no_grad():
+        for p, value in zip(parameters, values, strict=True):
+            p.copy_(value)
+    if isinstance(module, Quad):
+        return 0.5 * float(values[0].square().sum()), float(values[0].square().sum())
+    total, sums = 0.0, [torch.zeros_like(p) for p in parameters]
+    for X, y in zip(problem.X.split(CHUNK), problem.y.split(CHUNK), strict=True):
+        loss = nn.functional.cross_entropy(module(X), y, reduction="sum") / len(problem.y)
+        total += float(loss.detach())
+        for mine, g in zip(sums, torch.autograd.grad(loss, parameters), strict=True):
+            mine += g
+    return total, sum(float(g.square().sum()) for g in sums)
+
+
 def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
     """Asynchronous SGD as a researcher would write it in an afternoon: a heap, a copy of the model for every worker, autograd."""
     clock, generator = cluster(n).clock(0), torch.Generator().manual_seed(0)
     parameters = list(module.parameters())
     held = [[p.detach().clone() for p in parameters] for _ in range(n)]
     server = [p.detach().clone() for p in parameters]
+    evaluate(problem, module, server)
     begun = [1] * n
     heap = [(clock(w, 0, 0.0)[0], w) for w in range(n)]
     heapq.heapify(heap)
@@ -78,22 +100,47 @@ def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
             mine.copy_(value)
         heapq.heappush(heap, (now + clock(w, begun[w], now)[0], w))
         begun[w] += 1
+    evaluate(problem, module, server)
 
 
 def replayed(problem, n: int, arrivals: int, name: str = "asgd") -> None:
-    """The same by `simulate` and `replay`, with an exact evaluation at the start and at the end."""
+    """The same by `simulate` and `replay`."""
     method = asgd.METHODS[name](lr=LR)
     asgd.replay(asgd.simulate(cluster(n), method, arrivals=arrivals), method, problem, every=arrivals)
 
 
+def calls(problem, n: int, arrivals: int) -> list[int]:
+    """How many jobs each gradient call of replay has: as many as wait for no gradient that is still to come."""
+    sizes, grad_at = [], problem.grad_at
+
+    def counted(x, *rest):
+        sizes.append(len(x))
+        return grad_at(x, *rest)
+
+    problem.grad_at = counted
+    try:
+        replayed(problem, n, arrivals)
+    finally:
+        del problem.grad_at
+    return sizes
+
+
 @torch.no_grad()
-def gradients_alone(problem, n: int, arrivals: int, jobs: int) -> None:
-    """The same number of gradients, `jobs` a call, and nothing else."""
-    x = problem.x0.expand(jobs, 1, -1).contiguous()
+def gradients_alone(problem, n: int, sizes: list[int]) -> None:
+    """As many gradients as `sizes` says, call by call, the samples of many calls drawn at once; and the two evaluations."""
+    problem.metrics(problem.x0.view(1, -1))
+    x = problem.x0.expand(max(sizes), 1, 1, -1).contiguous()
     seed = torch.zeros(1, dtype=torch.int64)
-    for first in range(0, arrivals, jobs):
-        job = torch.arange(first, first + jobs)
-        problem.grad(x, job % n, job, seed)
+    job = torch.arange(sum(sizes))
+    worker, first, low, high = job % n, 0, 0, 0
+    for size in sizes:
+        if first + size > high:
+            low, high = first, min(len(job), first + max(size, AHEAD))
+            draws = problem.draws(worker[low:high], job[low:high], seed)
+        now = slice(first - low, first - low + size)
+        problem.grad_at(x[:size], worker[low:high][now], tuple(draw[now] for draw in draws))
+        first += size
+    problem.metrics(problem.x0.view(1, -1))
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from asgd_lib.methods import METHODS, Method, Row
-from asgd_lib.policies import Greedy, Policy
+from asgd_lib.methods import METHODS, Row
+from asgd_lib.policies import Greedy
 from asgd_lib.rules.form import check_first_steps, check_form, sentence
 
 _PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # what joblib, and Dask, send classes with; joblib carried its own once
@@ -55,13 +55,13 @@ def as_row(given: Any, origin: str = "this session") -> Row:
     if isinstance(given.rule, type):
         check_form(given.rule)
     name = given.name if given.name != "unnamed" else given.rule.__name__
-    row = Row(given.policy, given.rule, given.source or origin, name)
+    row = Row(_checked(given.policy, name), given.rule, given.source or origin, name)
     try:
         method = row(lr=0.1)
     except Exception as error:
         raise ValueError(f"{name} cannot be made from a step size alone. {sentence(error, {_file(given.rule)})}") from error
     check_form(type(method.rule))
-    _check_policy(method)
+    _checked(method.policy, name, made=True)
     check_first_steps(method.rule)
     return row
 
@@ -78,13 +78,15 @@ def _policy(rule: type) -> Any:
     return given
 
 
-def _check_policy(method: Method) -> Policy:
-    """ValueError unless the policy is one, and not its class."""
-    policy = method.policy
-    if isinstance(policy, type) or not callable(getattr(policy, "react", None)):
-        shown = f"the class {policy.__name__}; write {policy.__name__}() with brackets" if isinstance(policy, type) else f"{policy!r}"
-        raise ValueError(f"The policy of {method.name} must be a policy, such as asgd_lib.policies.Greedy(); got {shown}.")
-    return policy
+def _checked(policy: Any, name: str, made: bool = False) -> Any:
+    """The policy, or the function of the rule that returns one; ValueError where it is neither, or a policy's class."""
+    if isinstance(policy, type):
+        shown = f"the class {policy.__name__}; write {policy.__name__}() with brackets"
+    elif callable(getattr(policy, "react", None)) or (callable(policy) and not made):
+        return policy
+    else:
+        shown = repr(policy)
+    raise ValueError(f"The policy of {name} must be a policy, such as asgd_lib.policies.Greedy(); got {shown}.")
 
 
 def _module(path: Path) -> ModuleType:

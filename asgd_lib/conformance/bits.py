@@ -16,6 +16,8 @@ from asgd_lib.simulator import simulate
 
 _ALONE = "each run must be alone in its row of x (runs, d): sum, take norms and means with dim=-1, keepdim=True, never over all of x"
 
+_KEPT = "a.grad is a view into a block of gradients, so clone what is kept, and look at nothing beside it"
+
 
 def repeats(make: Make) -> None:
     """A trace and a replay come out the same a second time, to the last bit."""
@@ -36,7 +38,7 @@ def batches(make: Make) -> None:
         whole = replay(trace, method, problem, seeds=(0, 1, 2), every=50)
         for jobs in (1, 3):
             one = replay(trace, method, problem, seeds=(0, 1, 2), every=50, jobs_per_call=jobs)
-            demand(_equal(whole, one), f"With {jobs} gradients a call the models are not those of larger calls: what does receive keep?")
+            demand(_equal(whole, one), f"With {jobs} gradients a call other models come out than with many: {_KEPT}.")
 
 
 def runs_alone(make: Make) -> None:
@@ -56,7 +58,7 @@ def runs_alone(make: Make) -> None:
         apart = float((ends[run] - alone.attrs["x"][0]).abs().max())
         told = f"The run with {which} beside three others is not the run alone (they differ by {apart:.2g}): {_ALONE}."
         demand(_same_rows(rows, alone) and torch.equal(ends[run], alone.attrs["x"][0]), told)
-        told = f"The run with {which} is not the one computed by hand on a model of shape (d,): is some axis counted from the front?"
+        told = f"The run with {which} is not the one computed by hand on a model of shape (d,): count axes from the end, dim=-1."
         demand(torch.equal(hand, alone.attrs["x"][0]), told)
 
 

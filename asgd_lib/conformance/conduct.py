@@ -56,7 +56,9 @@ def descends(make: Make) -> None:
     ends = replay(trace, methods, problem, every=400).groupby("lr")["dist_sq"].agg(["first", "last"])
     share = float((ends["last"] / ends["first"]).min())
     say = f"At none of the step sizes {', '.join(f'{lr:g}' for lr in _STEPS)} do 400 noise-free gradients lead to the minimiser"
-    demand(math.isfinite(share) and share < 0.1, f"{say} (the best leaves {share:.0%} of the squared distance): is the step's sign right?")
+    demand(
+        math.isfinite(share) and share < 0.1, f"{say} (the best leaves {share:.0%} of the squared distance): look at the sign of the step."
+    )
 
 
 def real_processes(make: Make) -> None:

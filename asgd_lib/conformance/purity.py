@@ -26,7 +26,7 @@ def writes_nothing(make: Make) -> None:
     demand(x0._version == 0 and torch.equal(x0, quadratic().x0), f"init wrote into x0: {_NEW}.")
     for e in range(len(trace)):
         _plain("s", state)
-        block = torch.full((3, problem.d), 0.1 * e, dtype=torch.float64)
+        block = torch.full((3, problem.d), 0.1 * (e + 1), dtype=torch.float64)
         arrival = Arrival(block[1], int(trace.worker[e]), (e % 2) * (e % 11), 1.0)  # every other gradient is fresh
         given = [*named_tensors(state), ("a.grad, or beside it", block)]
         kept, versions = [t.clone() for _, t in given], [t._version for _, t in given]

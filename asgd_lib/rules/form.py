@@ -17,6 +17,7 @@ from asgd_lib.rules.base import Arrival, Rule, State, over_runs
 
 _INIT, _RECEIVE = "def init(self, x0, n)", "def receive(self, s, a)"
 _STATE = "return State(x, s.k + 1, s.n), or a NamedTuple of your own that has x, k and n"
+_HOOKS = ("init", "receive", "receive_all", "read", "ready", "reports", "collective", "awaits", "batched")
 _EACH_RUN = "x and a.grad are (runs, d): sum over coordinates with dim=-1, keepdim=True, and decide with torch.where, run by run"
 _HINTS = {
     "ambiguous": _EACH_RUN,
@@ -46,6 +47,9 @@ def check_form(kind: Any) -> None:
     for field in known[1:]:
         if field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{name}.{field.name} has no default, but a rule is made from lr alone: write `{field.name}: ... = ...`.")
+    taken = next((field.name for field in known if field.name in _HOOKS), None)
+    if taken is not None:
+        raise ValueError(f"{name} has a field {taken!r}, but {', '.join(_HOOKS)} mean something in every rule: give it another name.")
     unknown = sorted(set(getattr(kind, "batched", ("lr",))) - {field.name for field in known})
     if unknown:
         raise ValueError(f"{name}.batched names {unknown[0]!r}, which is no field; it has {', '.join(field.name for field in known)}.")
@@ -91,6 +95,11 @@ def check_state(state: Any, x: Tensor, n: int, who: str, remedy: str) -> None:
         raise ValueError(f"{who} returned a model x of shape {shown} where it must stay {tuple(x.shape)}: {_EACH_RUN}.")
     if isinstance(state.k, bool) or not isinstance(state.k, int):
         raise ValueError(f"{who} returned k = {_brief(state.k)}, which must be a whole number, the updates made so far: write s.k + 1.")
+    for name, meaning in (("rounds", "the rounds so far"), ("sent", "the vectors sent so far")):
+        value = getattr(state, name, 0)
+        if isinstance(value, bool) or not isinstance(value, int):
+            say = f"{who} returned a state with {name} = {_brief(value)}, but a history takes `{name}` for {meaning}"
+            raise ValueError(f"{say}: give this field another name.")
     if state.n != n:
         raise ValueError(f"{who} returned n = {_brief(state.n)}, but there are {n} workers: hand on s.n as it is.")
 
@@ -125,5 +134,5 @@ def sentence(error: BaseException, files: set[str]) -> str:
 
 
 def _brief(value: Any) -> str:
-    shown = repr(value)
+    shown = " ".join(repr(value).split())
     return shown if len(shown) < 60 else f"{shown[:57]}..."

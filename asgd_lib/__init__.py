@@ -9,6 +9,7 @@ from importlib import import_module
 _MODULES = (
     "claims",
     "clusters",
+    "conformance",
     "data",
     "history",
     "intervals",
@@ -32,6 +33,7 @@ _NAMES = {
     "METHODS": "methods",
     "Method": "methods",
     "Row": "methods",
+    "load_method": "user_method",
     "Trace": "trace",
     "Claim": "claims",
     "simulate": "simulator",

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from asgd_lib.checks import positive
 from asgd_lib.policies import (
     Barrier,
     BroadcastFirst,
@@ -98,6 +99,7 @@ class Row:
         unknown = sorted(set(hyperparameters) - set(allowed))
         if unknown:
             raise TypeError(f"{self.name} has no hyperparameter {unknown[0]!r}; it takes {', '.join(allowed)}.")
+        positive("lr", lr)
         rule = self.rule(lr=lr, **hyperparameters)
         policy = self.policy(rule) if not hasattr(self.policy, "react") else self.policy
         return Method(policy, rule, self.name, self.source, hyperparameters)

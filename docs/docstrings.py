@@ -10,48 +10,23 @@ import inspect
 import re
 import textwrap
 
+from site_formulas import to_rst as set_formulas
+
 _CODE = re.compile(r"`+([^`]+?)`+")
 _ITEM = re.compile(r"(- |\d+\. )")
-_SIGNS = (("<->", "↔"), ("<-", "←"), ("->", "→"), ("<=", "≤"), (">=", "≥"), ("!=", "≠"), (" ~ ", " ∼ "))
-_GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eps": "ε", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ", "kappa": "κ",
-    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω", "sqrt": "√", "nabla": "∇", "sum": "∑",
-}  # fmt: skip
-_LETTERS = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(sorted(_GREEK, key=len, reverse=True))})(?=[_^]|\b)")
-_WORDS = {"sum": "_", "sqrt": "("}  # signs only where this follows
-_GRAD = re.compile(r"\bgrad (?=[A-Za-z](_\w+)?\b)")
-_INDEX = re.compile(r"(?<![A-Za-z0-9_])([A-Za-zα-ω∑])_([A-Za-z0-9]+)\b")
-_POWER = re.compile(r"\^(?:\(([^()]*)\)|\{([^{}]*)\}|(-?[A-Za-z0-9.]*[A-Za-z0-9α-ω*]))")
+_SCRIPT = re.compile(r"[_^]\{[^{}]*\}")  # an index or an exponent: code in it is set like the rest
 
 
 def inline(text: str) -> str:
     """One paragraph: code stays code, everything else is escaped and set with proper signs."""
-    parts = _CODE.split(text)
-    words = [_prose(part) if i % 2 == 0 else f"``{part}``" for i, part in enumerate(parts)]
+    parts = _CODE.split(_SCRIPT.sub(lambda script: script[0].replace("`", ""), text))
+    words = [set_formulas(part) if i % 2 == 0 else f"``{part}``" for i, part in enumerate(parts)]
     # A literal must not touch a letter: "`x`s" needs the empty separator of reStructuredText.
     joined = words[0]
     for word in words[1:]:
         glue = "\\ " if joined and word and (joined.endswith("``") or word.startswith("``")) and not joined[-1].isspace() else ""
         joined += glue + word if not word[:1].isspace() else word
     return joined
-
-
-def _prose(text: str) -> str:
-    text = _GRAD.sub("∇", re.sub(r"(?<=[a-z])_sq\b", "^2", text))
-    text = _LETTERS.sub(_letter, text)
-    for plain, sign in _SIGNS:
-        text = text.replace(plain, sign)
-    # Marks that no text has stand for the roles until everything else is escaped.
-    text = _INDEX.sub("\\1\ue000\\2\ue002", text)
-    text = _POWER.sub(lambda found: f"\ue001{(found[1] or found[2] or found[3]).replace('-', '−')}\ue002", text)
-    text = re.sub(r"([\\*_|`:<>\[\]])", r"\\\1", text)
-    return text.replace("\ue000", "\\ :sub:`").replace("\ue001", "\\ :sup:`").replace("\ue002", "`\\ ")
-
-
-def _letter(found: re.Match) -> str:
-    """The sign for a letter's name; `sum` and `sqrt` are words unless an index or a bracket follows."""
-    needs, after = _WORDS.get(found[1]), found.string[found.end() : found.end() + 1]
-    return _GREEK[found[1]] if needs is None or after == needs else found[1]
 
 
 def to_rst(lines: list[str]) -> list[str]:
@@ -65,6 +40,8 @@ def to_rst(lines: list[str]) -> list[str]:
             done += [f".. code-block:: {kind}", "", *textwrap.indent(textwrap.dedent(block), "   ").splitlines()]
         elif _ITEM.match(block):
             done += _items(block)
+        elif block.startswith("|") and re.match(r"\|[ :|-]+\|$", block.splitlines()[1].strip() if "\n" in block else ""):
+            done += _table(block)
         else:
             done.append("\\" + text if (text := inline(_joined(block)))[:1] in "+-.=#" else text)
         done.append("")
@@ -83,6 +60,15 @@ def _items(block: str) -> list[str]:
     for item in items:
         mark = _ITEM.match(item[0])[0]
         done.append(mark + inline(_joined("\n".join([item[0][len(mark) :], *item[1:]]))))
+    return done
+
+
+def _table(block: str) -> list[str]:
+    """A table as Markdown has it, the second line of which is a rule."""
+    head, _, *rows = ([inline(cell.strip()) for cell in line.strip().strip("|").split("|")] for line in block.splitlines())
+    done = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (head, *rows):
+        done += [f"   {'  -' if i else '* -'} {cell}" for i, cell in enumerate(row)]
     return done
 
 
@@ -112,6 +98,8 @@ def signature(app, what, name, obj, options, arguments, result) -> tuple[str, st
         known = inspect.signature(obj)
     except (TypeError, ValueError):
         return None
+    if what == "class" and getattr(obj, "_is_protocol", False):
+        return "", ""  # nobody makes one
     found = [parameter.replace(annotation=as_written(parameter.annotation)) for parameter in known.parameters.values()]
     if what == "method" and found and found[0].name in ("self", "cls"):
         found = found[1:]

@@ -15,7 +15,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from asgd_lib import plots
 from asgd_lib.atomic import atomic_path
+from asgd_lib.plots.style import PALETTE
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = """# Benchmarks
@@ -123,27 +125,31 @@ def page(result: dict, served: dict | None = None) -> str:
 
 def figure(result: dict) -> plt.Figure:
     """How many times faster than the plain loop: replay at n = 100 and 1,000, and the sweep per run."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), constrained_layout=True)
-    names = list(dict.fromkeys(row["workload"] for row in result["replay"]))
-    for shift, n, colour in ((-0.2, 100, "tab:blue"), (0.2, 1000, "tab:orange")):
-        rows = {row["workload"]: row["plain_us"] / row["replay_us"] for row in result["replay"] if row["n"] == n}
-        bars = left.barh([i + shift for i in range(len(names))], [rows[name] for name in names], 0.38, color=colour, label=f"n = {n:,}")
-        left.bar_label(bars, fmt="%.1f", padding=2)
-    left.set(yticks=range(len(names)), yticklabels=names, xlabel="plain loop's time / replay's", xlim=(0, left.get_xlim()[1] * 1.1))
-    left.axvline(1, color="black", lw=0.8, ls=":")
-    left.invert_yaxis()
-    left.legend(loc="lower right")
-    names = [row["workload"] for row in result["sweep"]]
-    sides = ((-0.2, "plain_us", "tab:green", "than the plain loop"), (0.2, "one_us", "tab:red", "than one by one"))
-    for shift, who, colour, label in sides:
-        values = [row[who] / row["sweep_us"] for row in result["sweep"]]
-        bars = right.barh([i + shift for i in range(len(names))], values, 0.38, color=colour, label=label)
-        right.bar_label(bars, fmt="%.0f", padding=2)
-    right.set(yticks=range(len(names)), yticklabels=names, xlabel="times faster per run in a sweep of 256", xscale="log")
+    plots.style()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    faster = [(row["n"], row["workload"], row["plain_us"] / row["replay_us"]) for row in result["replay"]]
+    _bars(left, {f"n = {n:,}": {name: ratio for m, name, ratio in faster if m == n} for n in (100, 1000)}, "%.1f")
+    left.set(xlabel="plain loop's time / replay's", xlim=(0, left.get_xlim()[1] * 1.1))
+    left.axvline(1, color="black", lw=1, ls="--")
+    sides = {"than the plain loop": "plain_us", "than one by one": "one_us"}
+    _bars(right, {say: {row["workload"]: row[who] / row["sweep_us"] for row in result["sweep"]} for say, who in sides.items()}, "%.0f")
+    right.set(xlabel="times faster per run in a sweep of 256", xscale="log")
     right.set_xlim(1, right.get_xlim()[1] * 2)
-    right.invert_yaxis()
-    right.legend(loc="lower right")
     return fig
+
+
+def _bars(ax: plt.Axes, series: dict[str, dict[str, float]], number: str) -> None:
+    """Two bars a workload, which differ in hatching too: in grey print they are still two."""
+    names = list(dict.fromkeys(name for values in series.values() for name in values))
+    looks = ({"facecolor": PALETTE[0]}, {"facecolor": PALETTE[1], "hatch": "///"})
+    for shift, (label, values), look in zip((-0.2, 0.2), series.items(), looks, strict=True):
+        places = [i + shift for i, name in enumerate(names) if name in values]
+        bars = ax.barh(places, [values[name] for name in names if name in values], 0.38, label=label, edgecolor="white", **look)
+        ax.bar_label(bars, fmt=number, padding=3)
+    ax.set(yticks=range(len(names)), yticklabels=names)
+    ax.grid(False, axis="y")
+    ax.invert_yaxis()
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, columnspacing=1.2, handlelength=2)
 
 
 def main() -> int:
@@ -155,7 +161,7 @@ def main() -> int:
         return 1
     result = json.loads(options.numbers.read_text())
     with atomic_path(options.numbers.with_suffix(".png")) as path:
-        figure(result).savefig(path, dpi=110)
+        figure(result).savefig(path, dpi=150)
     with atomic_path(ROOT / "BENCHMARKS.md") as path:
         served = options.numbers.with_name("serve.json")
         path.write_text(page(result, json.loads(served.read_text()) if served.exists() else None))

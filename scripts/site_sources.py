@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import html
 import json
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import site_commands
+import site_formulas
 from notebook_kernel import ROOT
 
 from asgd_lib.results import load_verdicts
@@ -86,8 +86,8 @@ def verdicts_page(verdicts: list[dict[str, Any]], notebooks: Path) -> str:
         for record in run["verdicts"]:
             claim, word = record["id"], record["verdict"]
             anchor = f"#claim-{claim}" if claim in addressed else ""
-            expected = record["expected"].replace("<=", "≤").replace(">=", "≥")
-            row = [f'<a href="notebooks/{name}.html{anchor}">{claim}</a>', *map(_cell, (record["says"], record["shown"], expected))]
+            said = (record["says"], record["shown"], record["expected"])
+            row = [f'<a href="notebooks/{name}.html{anchor}">{claim}</a>', *map(site_formulas.to_html, said)]
             page.append("| " + " | ".join([*row, f'<span class="verdict {word.replace(" ", "-")}">{word}</span>']) + " |")
         page.append("")
     return "\n".join(page)
@@ -96,11 +96,6 @@ def verdicts_page(verdicts: list[dict[str, Any]], notebooks: Path) -> str:
 def title(cells: list[dict[str, Any]]) -> str:
     """A notebook's first heading."""
     return next(line for line in "".join(cells[0]["source"]).splitlines() if line.startswith("# "))[2:]
-
-
-def _cell(text: str) -> str:
-    """Text in a table's cell: nothing in it is markup."""
-    return re.sub(r"([\\*_`$\[\]|^~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def parts() -> dict[str, list[str]]:

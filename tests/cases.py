@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from asgd_lib import METHODS, clusters
-from asgd_lib.problems import Quadratic
-from asgd_lib.rules import Arrival, State
+from asgd_lib.conformance.setting import FIXED, RANDOM, TIMES, Step, by_hand, model_read, quadratic, tensors
+
+__all__ = ["FIXED", "RANDOM", "TIMES", "Step", "by_hand", "model_read", "quadratic", "tensors"]  # the library's own setting
 
 VARIANTS = {
     "asgd_delay_adaptive": [{"drop": True}],
@@ -60,25 +59,7 @@ CASES = {METHODS[name](0.1, **hyper).label: (name, hyper) for name in METHODS fo
 every_method = pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CASES)
 every_name = pytest.mark.parametrize("name", list(METHODS))
 
-TIMES = (1.0, 1.5, 2.0, 4.5)  # s; four workers, and no two gradients of different workers end together too often
-FIXED = clusters.Fixed(TIMES)
-RANDOM = clusters.Exponential(TIMES)
-
 laws = settings(max_examples=120, deadline=None, derandomize=True)
-
-
-def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0, homogeneous: bool = False, seed: int = 0) -> Quadratic:
-    """A quadratic with eigenvalues between 0.5 and 1, and a start away from every minimiser."""
-    draw = torch.Generator().manual_seed(seed)
-    A = 0.5 + 0.5 * torch.rand(n, d, generator=draw, dtype=torch.float64)
-    b = torch.randn(n, d, generator=draw, dtype=torch.float64)
-    if homogeneous:
-        A, b = A[:1].repeat(n, 1), b[:1].repeat(n, 1)
-    if dense:
-        turn = torch.linalg.qr(torch.randn(d, d, generator=draw, dtype=torch.float64)).Q
-        A = turn @ torch.diag_embed(A) @ turn.mT
-        A = (A + A.mT) / 2
-    return Quadratic(A, b, sigma=sigma, x0=torch.randn(d, generator=draw, dtype=torch.float64))
 
 
 class Slope:
@@ -119,35 +100,3 @@ def local_sizes(samples, growth, n, rounds):
     """Gradients of each of n workers in rounds 0, 1, ... of hogwild_local."""
     totals = {"constant": lambda i: samples, "linear": lambda i: samples * (i + 1), "log": lambda i: samples * (i + 1) / math.log(i + 2)}
     return [max(1, math.ceil(totals[growth](i) / n)) for i in range(rounds)]
-
-
-def tensors(value) -> list[Tensor]:
-    """All tensors inside nested tuples."""
-    if isinstance(value, Tensor):
-        return [value]
-    return [t for part in value for t in tensors(part)] if isinstance(value, tuple) else []
-
-
-def model_read(rule, state: State, worker: int) -> Tensor:
-    """The model at which `worker` computes: the server's, or its own."""
-    return rule.read(state, worker) if hasattr(rule, "read") else state.x
-
-
-class Step(NamedTuple):
-    before: State
-    arrival: Arrival
-    after: State
-
-
-def by_hand(trace, method, problem, seed: int = 0) -> list[Step]:
-    """One run of `replay` without batches, caches or runs: every gradient alone, at the model that was read, x of shape (d,)."""
-    state = method.rule.init(problem.x0, trace.n)
-    states, steps = [state], []
-    for e, (job, worker, read) in enumerate(zip(trace.job, trace.worker, trace.read, strict=True)):
-        at = torch.tensor([int(worker)]), torch.tensor([int(job)]), torch.tensor([seed])
-        grad = problem.grad(model_read(method.rule, states[read], int(worker))[None, None], *at)[0, 0]
-        arrival = Arrival(grad, int(worker), state.k - states[read].k, float(trace.end[e] - trace.start[e]))
-        steps.append(Step(state, arrival, method.rule.receive(state, arrival)))
-        state = steps[-1].after
-        states.append(state)
-    return steps

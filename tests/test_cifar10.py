@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import tarfile
-import urllib.error
 
 import numpy as np
 import pytest
@@ -62,18 +61,6 @@ def toy(monkeypatch, tmp_path):
     cifar10.full.cache_clear()
     yield binary, npm, images, labels
     cifar10.full.cache_clear()
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    asked = []
-
-    def refuse(url, **_):
-        asked.append(url)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", refuse)
-    return asked
 
 
 def put(form: str, toy, folder, **changed) -> None:
@@ -143,11 +130,6 @@ def test_absent_names_the_way_and_downloads_nothing(toy, no_network, tmp_path):
     told = str(error.value)
     assert str(tmp_path / "empty" / cifar10.FOLDER) in told and cifar10.ARCHIVE in told and cifar10.NPM in told
     assert no_network == [] and not (tmp_path / "empty").exists()
-
-
-@pytest.fixture
-def rest_is_here(monkeypatch):
-    monkeypatch.setattr(command, "fashion", lambda: True)
 
 
 def test_command_is_content_without_it(toy, no_network, rest_is_here, tmp_path, capsys):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
-import urllib.error
 from io import BytesIO
 from pathlib import Path
 
@@ -19,19 +18,6 @@ from asgd_lib.data import fashion_mnist, fetch
 
 FULL_IS_HERE = all((fashion_mnist.DEBIAN / fashion_mnist.FOLDER / name).is_file() for name in fashion_mnist.FILES)
 needs_full = pytest.mark.skipif(not FULL_IS_HERE, reason="needs Debian's package dataset-fashion-mnist")
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    """urlopen fails as on a machine without a network, and says which URLs were asked for."""
-    asked = []
-
-    def refuse(url, **_):
-        asked.append(url)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", refuse)
-    return asked
 
 
 @pytest.fixture

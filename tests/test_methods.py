@@ -1,25 +1,33 @@
-"""The conformance suite: what every row of METHODS owes its users. A new row runs through all of it."""
+"""What every row of METHODS owes its users. A new row runs through all of it; files of one's own run through CHECKS."""
 
-import copy
-import pickle
+from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from cases import CASES, FIXED, RANDOM, by_hand, every_method, every_name, quadratic, tensors
+from cases import CASES, FIXED, RANDOM, every_method, every_name, quadratic
 
 from asgd_lib import METHODS, clusters, replay, simulate
+from asgd_lib.conformance import CHECKS
+from asgd_lib.conformance.setting import random_trace
 from asgd_lib.policies import RandomAssignment, Rounds, ShuffledAssignment
-from asgd_lib.rules import Arrival, Counter, update_delays
+from asgd_lib.rules import update_delays
 
 
 def make(name, hyper, lr=0.1):
     return METHODS[name](lr, **hyper)
 
 
-def random_trace(method, arrivals=50):
-    return simulate(RANDOM, method, arrivals=arrivals, seed=3)
+@every_method
+@pytest.mark.parametrize("check", [check for check in CHECKS if check != "real processes"])  # those are test_serve.py's
+def test_conforms(check, name, hyper):
+    CHECKS[check](partial(METHODS[name], **hyper))
+
+
+@every_method
+def test_another_seed_gives_another_trace(name, hyper):
+    method = make(name, hyper)
+    assert simulate(RANDOM, method, arrivals=50, seed=4) != random_trace(method)
 
 
 # Momentum 0.9 makes ten steps of each; rounds of hogwild_local take the sum of all local steps, and the sum must stay near 1.
@@ -98,46 +106,6 @@ def test_the_two_fixed_points_are_far_apart():
     assert (GLOBAL, FREQUENT) == pytest.approx((1 / 11, -0.9489), abs=1e-4)
 
 
-@every_method
-def test_a_trace_replays_to_the_same_bits(name, hyper):
-    method, problem = make(name, hyper), quadratic(sigma=1.0)
-    trace = random_trace(method)
-    first, again = (replay(trace, method, problem, seeds=(0, 5), every=17) for _ in range(2))
-    pd.testing.assert_frame_equal(first, again, check_exact=True)
-    assert torch.equal(first.attrs["x"], again.attrs["x"])
-    assert simulate(RANDOM, make(name, hyper), arrivals=50, seed=3) == trace
-    assert simulate(RANDOM, make(name, hyper), arrivals=50, seed=4) != trace
-
-
-@pytest.mark.parametrize("dense", [False, True], ids=["diagonal", "dense"])
-@every_method
-def test_batched_gradients_are_those_computed_one_by_one(name, hyper, dense):
-    method, problem = make(name, hyper), quadratic(d=7, dense=dense, sigma=1.0)
-    trace = random_trace(method)
-    whole = replay(trace, method, problem, seeds=(0, 1, 2), every=50)
-    for jobs in (1, 3):
-        one = replay(trace, method, problem, seeds=(0, 1, 2), every=50, jobs_per_call=jobs)
-        pd.testing.assert_frame_equal(whole, one, check_exact=True)
-        assert torch.equal(whole.attrs["x"], one.attrs["x"])
-
-
-@every_method
-def test_runs_together_are_the_runs_alone(name, hyper):
-    methods, seeds, problem = [make(name, hyper, lr) for lr in (0.02, 0.3)], (0, 7), quadratic(sigma=1.0, dense=True)
-    trace = random_trace(methods[0])
-    table = replay(trace, methods, problem, seeds=seeds, every=50)
-    run = 0
-    for method in methods:
-        for seed in seeds:
-            alone = replay(trace, method, problem, seeds=[seed], every=50)
-            rows = table[table["run"] == run].assign(run=0).reset_index(drop=True)
-            pd.testing.assert_frame_equal(rows, alone, check_exact=True)
-            assert torch.equal(table.attrs["x"][run], alone.attrs["x"][0])
-            hand = by_hand(trace, method, problem, seed)
-            assert torch.equal(hand[-1].after.x, alone.attrs["x"][0])
-            run += 1
-
-
 def test_different_methods_in_one_list_keep_their_order_and_their_bits():
     methods = [METHODS[n](lr) for n, lr in [("asgd", 0.1), ("dude", 0.05), ("asgd", 0.2), ("fedbuff", 0.1), ("dude", 0.1)]]
     trace, problem = random_trace(methods[0]), quadratic(sigma=0.5)
@@ -146,72 +114,6 @@ def test_different_methods_in_one_list_keep_their_order_and_their_bits():
     for i, method in enumerate(methods):
         alone = replay(trace, method, problem, seeds=(0, 1), every=40)
         assert torch.equal(table.attrs["x"][2 * i : 2 * i + 2], alone.attrs["x"])
-
-
-@every_method
-def test_receive_changes_nothing_it_is_given_and_keeps_no_view_of_it(name, hyper):
-    method, problem = make(name, hyper), quadratic(sigma=1.0)
-    trace = random_trace(method, 40)
-    rule, state = method.rule, method.rule.init(problem.x0, 4)
-    for e in range(len(trace)):
-        block = torch.full((3, problem.d), 0.1 * e, dtype=torch.float64)
-        arrival = Arrival(block[1], int(trace.worker[e]), (e % 2) * (e % 11), 1.0)  # every other gradient is fresh
-        inputs = tensors(state) + [block]
-        kept, versions = [t.clone() for t in inputs], [t._version for t in inputs]
-        after = rule.receive(state, arrival)
-        again = rule.receive(state, arrival)
-        assert [t._version for t in inputs] == versions
-        assert all(torch.equal(t, k) for t, k in zip(inputs, kept, strict=True))
-        assert all(torch.equal(t, k) for t, k in zip(tensors(after), tensors(again), strict=True))
-        assert (after is state) == (again is state)
-        assert all(t.untyped_storage().data_ptr() != block.untyped_storage().data_ptr() for t in tensors(after))
-        state = after
-    assert state.k > 0 and torch.equal(problem.x0, quadratic().x0)
-
-
-@every_method
-def test_every_shape_of_the_model_counts_alike(name, hyper):
-    method = make(name, hyper)
-    trace = random_trace(method, 60)
-    start = torch.randn(3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    models = [start, start[1], torch.empty(0), torch.empty(3, 0)]
-    states = [method.rule.init(x, 4) for x in models]
-    assert [s.k for s in states] == [0] * 4
-    for e in range(len(trace)):
-        grads = [torch.sin(e + x) for x in models]
-        states = [method.rule.receive(s, Arrival(g, int(trace.worker[e]), e % 9, 0.5 + e % 3)) for s, g in zip(states, grads, strict=True)]
-        assert [s.x.shape for s in states] == [x.shape for x in models]
-        assert len({s.k for s in states}) == 1 and all(s.n == 4 for s in states)
-        assert torch.equal(states[0].x[1], states[1].x)
-
-
-@every_method
-def test_rule_state_and_method_survive_pickle_and_copy(name, hyper):
-    method, problem = make(name, hyper), quadratic()
-    assert pickle.loads(pickle.dumps(method)) == method == copy.deepcopy(method)
-    steps = by_hand(random_trace(method, 40), method, problem)
-    state = steps[20].before
-    for other in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
-        assert type(other) is type(state)
-        for step in steps[20:]:
-            other = method.rule.receive(other, step.arrival)
-        assert torch.equal(other.x, steps[-1].after.x) and other.k == steps[-1].after.k
-
-
-@every_method
-def test_counters_need_no_coordinates(name, hyper):
-    method, problem = make(name, hyper), quadratic()
-    trace = random_trace(method)
-    history = replay(trace, method, problem, every=1)
-    counter, used = Counter(method.rule, 4), [0]
-    delays = []
-    for row in zip(trace.worker.tolist(), trace.read.tolist(), (trace.end - trace.start).tolist(), strict=True):
-        before = counter.state
-        delays.append(counter.receive(*row))
-        used.append(used[-1] + (counter.state is not before))
-    assert history["updates"].tolist() == counter.updates
-    assert history["used"].tolist() == used
-    assert update_delays(trace, method.rule).tolist() == delays == [step.arrival.delay for step in by_hand(trace, method, problem)]
 
 
 NODES = [label for label, (_, hyper) in CASES.items() if "per_node" in hyper]  # their workers come in groups

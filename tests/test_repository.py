@@ -24,11 +24,12 @@ LAYERS = [
     {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters", "shortcuts"}
     | {"fingerprint", "cache", "journal"},
     {"rules", "policies", "stopping", "problems"},
-    {"methods", "history", "dispatch", "transfers", "wavefront"},
+    {"methods", "user_method", "history", "dispatch", "transfers", "wavefront"},
     {"simulator", "replayer", "distributed"},
-    {"sweep", "critical", "virtual", "specs", "adaptive"},
+    {"sweep", "critical", "virtual", "specs", "adaptive", "conformance"},
     {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results", "tuning"},
-    {"serve"},
+    {"serve", "comparison"},
+    {"commands"},
     {"cli", "__main__"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-import urllib.error
 
 import pytest
 import torch
@@ -45,18 +44,6 @@ def toy(monkeypatch, tmp_path):
     monkeypatch.setattr(shakespeare, "SHA256", sums)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ASGD_DATA", raising=False)
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    asked = []
-
-    def refuse(url, **_):
-        asked.append(url)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", refuse)
-    return asked
 
 
 def test_windows_follow_each_other_and_every_tenth_is_held_out(toy, tmp_path):
@@ -126,11 +113,6 @@ def test_a_context_that_does_not_fit_is_refused(toy, tmp_path, context, words):
     (tmp_path / "short.txt").write_text(VERSE + "\n")
     with pytest.raises(ValueError, match=words):
         data.load("shakespeare", folder=tmp_path / "short.txt", context=context)
-
-
-@pytest.fixture
-def rest_is_here(monkeypatch):
-    monkeypatch.setattr(command, "fashion", lambda: True)
 
 
 def test_command_is_content_without_it_and_fetches_it_once_if_told(toy, no_network, rest_is_here, monkeypatch, tmp_path, capsys):

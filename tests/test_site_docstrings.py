@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import site_formulas
 from docutils.core import publish_doctree
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,9 @@ def shown(text: str) -> str:
         ("Weights p_i, E|grad F|^2 <= eps.", "Weights pi, E|∇F|2 ≤ ε."),
         ("`tau_max` counts tau_max; the sum of `x`s, *args, a_ and **kw.", "tau_max counts τmax; the sum of xs, *args, a_ and **kw."),
         ("2 sum_i sigma_sq / sqrt(n)", "2 ∑i σ2 / √(n)"),
+        ("x_{k+1} = x_k - lr_i mean_j(1 / t_j), (1 + delay)^{-`power`}", "xk+1 = xk - lri meanj(1 / tj), (1 + delay)−power"),
+        ("mean +- t_{1/2, S-1} of (a / b)**shape, per_node-1, (x)_(k)", "mean ± t1/2, S−1 of (a / b)shape, per_node-1, (x)k"),
+        ("| a | b |\n| --- | --- |\n| `c_d` | e |", "a\n\nb\n\nc_d\n\ne"),
         ("[a], <b>, http: c:: d\\e", "[a], <b>, http: c:: d\\e"),
         ("- one,\n  and on\n- two `x <- y`", "one, and on\n\ntwo x <- y"),
         ("+ not a list", "+ not a list"),
@@ -39,11 +43,16 @@ def shown(text: str) -> str:
     ],
 )
 def test_readers_see_what_was_written(text, expected):
-    assert shown(text) == expected
+    assert shown(text).lstrip() == expected
 
 
 def test_indices_and_exponents_are_set():
     assert docstrings.inline("p_i^(-1/2)") == "p\\ :sub:`i`\\ \\ :sup:`−1/2`\\ "
+
+
+def test_claims_are_set_in_html():
+    said = site_formulas.to_html("|x - y|^2 ~ K^(-1/2) <= tau_k, -0.5 to 1e-12; x < y, a_b *c* D1-D3")
+    assert said == "\\|x - y\\|<sup>2</sup> ∼ K<sup>−1/2</sup> ≤ τ<sub>k</sub>, −0.5 to 1e-12; x &lt; y, a<sub>b</sub> \\*c\\* D1-D3"
 
 
 def test_signatures_are_those_of_the_source():

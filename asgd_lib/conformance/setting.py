@@ -1,0 +1,81 @@
+"""What methods are examined on: four workers of uneven speed, a small quadratic, and a replay without machinery."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from asgd_lib import clusters
+from asgd_lib.methods import Method
+from asgd_lib.problems import Problem, Quadratic
+from asgd_lib.rules import Arrival, Rule, State
+from asgd_lib.simulator import simulate
+from asgd_lib.trace import Trace
+
+TIMES = (1.0, 1.5, 2.0, 4.5)  # s; four workers, and no two gradients of different workers end together too often
+FIXED = clusters.Fixed(TIMES)
+RANDOM = clusters.Exponential(TIMES)
+
+
+def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0, homogeneous: bool = False, seed: int = 0) -> Quadratic:
+    """A quadratic with eigenvalues between 0.5 and 1, and a start away from every minimiser."""
+    draw = torch.Generator().manual_seed(seed)
+    A = 0.5 + 0.5 * torch.rand(n, d, generator=draw, dtype=torch.float64)
+    b = torch.randn(n, d, generator=draw, dtype=torch.float64)
+    if homogeneous:
+        A, b = A[:1].repeat(n, 1), b[:1].repeat(n, 1)
+    if dense:
+        turn = torch.linalg.qr(torch.randn(d, d, generator=draw, dtype=torch.float64)).Q
+        A = turn @ torch.diag_embed(A) @ turn.mT
+        A = (A + A.mT) / 2
+    return Quadratic(A, b, sigma=sigma, x0=torch.randn(d, generator=draw, dtype=torch.float64))
+
+
+def random_trace(method: Method, arrivals: int = 50) -> Trace:
+    """A trace of the method on four workers with random times."""
+    return simulate(RANDOM, method, arrivals=arrivals, seed=3)
+
+
+def named_tensors(value: Any, name: str = "s") -> list[tuple[str, Tensor]]:
+    """All tensors inside nested tuples, with what each is called: `s.table[2]`."""
+    if isinstance(value, Tensor):
+        return [(name, value)]
+    if not isinstance(value, tuple):
+        return []
+    fields = getattr(value, "_fields", None)
+    names = [f"{name}.{field}" for field in fields] if fields else [f"{name}[{i}]" for i in range(len(value))]
+    return [found for part, inner in zip(value, names, strict=True) for found in named_tensors(part, inner)]
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """All tensors inside nested tuples."""
+    return [tensor for _, tensor in named_tensors(value)]
+
+
+def model_read(rule: Rule, state: State, worker: int) -> Tensor:
+    """The model at which `worker` computes: the server's, or its own."""
+    return rule.read(state, worker) if hasattr(rule, "read") else state.x
+
+
+class Step(NamedTuple):
+    """One arrival of a replay by hand."""
+
+    before: State
+    arrival: Arrival
+    after: State
+
+
+def by_hand(trace: Trace, method: Method, problem: Problem, seed: int = 0) -> list[Step]:
+    """One run of `replay` without batches, caches or runs: every gradient alone, at the model that was read, x of shape (d,)."""
+    state = method.rule.init(problem.x0, trace.n)
+    states, steps = [state], []
+    for e, (job, worker, read) in enumerate(zip(trace.job, trace.worker, trace.read, strict=True)):
+        at = torch.tensor([int(worker)]), torch.tensor([int(job)]), torch.tensor([seed])
+        grad = problem.grad(model_read(method.rule, states[read], int(worker))[None, None], *at)[0, 0]
+        arrival = Arrival(grad, int(worker), state.k - states[read].k, float(trace.end[e] - trace.start[e]))
+        steps.append(Step(state, arrival, method.rule.receive(state, arrival)))
+        state = steps[-1].after
+        states.append(state)
+    return steps

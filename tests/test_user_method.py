@@ -1,0 +1,208 @@
+"""A method from a file: found, refused in sentences, examined, and broken in the ways in which people break their first one."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from cases import FIXED, RANDOM, quadratic
+
+from asgd_lib import METHODS, load_method, replay, simulate
+from asgd_lib.conformance import CHECKS, conform
+from asgd_lib.policies import Barrier, Greedy, Quorum
+from asgd_lib.rules import SGD
+from asgd_lib.sweep import sweep
+from asgd_lib.user_method import as_row
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "notebooks" / "my_method.py"
+GOOD = '''
+from dataclasses import dataclass
+from typing import NamedTuple
+import math, random
+import torch
+import asgd_lib as asgd
+from asgd_lib.policies import Barrier, Greedy, Quorum
+from asgd_lib.rules import State
+
+SEEN = []
+
+@dataclass(frozen=True)
+class Mine:
+    """x <- x - lr g. Source: these tests."""
+
+    lr: float
+    size: int = 2
+
+    def init(self, x0, n):
+        return State(x0, 0, n)
+
+    def receive(self, s, a):
+        step = self.lr * a.grad
+        return State(s.x - step, s.k + 1, s.n)
+'''
+
+
+def written(folder, *changes, text=GOOD):
+    """The path of a file with the good rule, in which each change, a pair (old, new), has been made."""
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    path = folder / "mine.py"
+    path.write_text(text)
+    return path
+
+
+def found(folder, *changes, name="Mine"):
+    return load_method(f"{written(folder, *changes)}:{name}")
+
+
+def test_a_good_rule_conforms(tmp_path):
+    row = found(tmp_path)
+    assert (row.name, row.policy, row(0.1).label, row(0.1, size=3).label) == ("Mine", Greedy(), "Mine", "Mine(size=3)")
+    findings = list(conform(row))
+    assert [finding.check for finding in findings] == list(CHECKS) and not any(finding.problem for finding in findings)
+
+
+def test_the_template_conforms_and_without_compensation_is_asgd():
+    row = load_method(f"{TEMPLATE}:DelayCompensated")
+    assert not [finding.problem for finding in conform(row, processes=False) if finding.problem]
+    trace, problem = simulate(FIXED, METHODS["asgd"](0.1), arrivals=100), quadratic(sigma=1.0)
+    plain, mine = (replay(trace, method, problem).attrs["x"] for method in (METHODS["asgd"](0.1), row(0.1, strength=0.0)))
+    assert torch.equal(plain, mine) and not torch.equal(plain, replay(trace, row(0.1), problem).attrs["x"])
+    assert len([line for line in TEMPLATE.read_text().splitlines() if line.strip()]) < 30
+
+
+def test_the_class_says_its_policy_or_a_row_does(tmp_path):
+    field = "    size: int = 2\n"
+    assert found(tmp_path, (field, field + "    policy = Barrier()\n"))(0.1).policy == Barrier()
+    assert found(tmp_path, (field, field + "    def policy(self): return Quorum(self.size)\n"))(0.1, size=3).policy == Quorum(3)
+    row = found(tmp_path, ("s.n)\n", 's.n)\nMETHOD = asgd.Row(Quorum(2), Mine, "a test")\n'), name="METHOD")
+    assert (row.name, row.source, row(0.1).policy) == ("Mine", "a test", Quorum(2))
+
+
+def test_a_changed_file_is_read_anew_and_has_a_cache_of_its_own(tmp_path):
+    tables = []
+    for factor in ("1.0", "0.5", "1.0"):
+        rows = [found(tmp_path, ("self.lr *", f"{factor} * self.lr *")) for _ in range(2)]
+        assert rows[0].rule is rows[1].rule
+        tables.append(sweep([rows[0](0.1)], FIXED, quadratic(), arrivals=40, cache=tmp_path / "cache"))
+    assert tables[0].equals(tables[2]) and not tables[0].equals(tables[1])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_processes_of_a_sweep_take_it(tmp_path):
+    methods = [found(tmp_path)(0.1), METHODS["asgd"](0.1)]
+    table = sweep(methods, {"a": FIXED, "b": RANDOM}, quadratic(), arrivals=40, jobs=2)
+    losses = table.groupby(["cluster", "method"])["loss"].last()
+    assert losses["a", "Mine"] == losses["a", "asgd"] != losses["b", "Mine"] == losses["b", "asgd"]
+
+
+def test_what_lies_beside_the_file_can_be_imported(tmp_path):
+    (tmp_path / "beside_mine.py").write_text("HALF = 0.5\n")
+    known = list(sys.path)
+    row = found(tmp_path, ("SEEN = []", "from beside_mine import HALF"), ("self.lr *", "HALF * self.lr *"))
+    assert row(0.1).name == "Mine" and sys.path == known
+
+
+CLASS = "@dataclass(frozen=True)\nclass Mine:"
+SIZE, STEP, RETURN, RECEIVE = "    size: int = 2", "step =", "State(s.x - step, s.k + 1, s.n)", "receive(self, s, a)"
+KEPT = ("SEEN = []", "class Kept(NamedTuple):\n    x: object\n    k: int\n    n: int\n    kept: object")
+REFUSED = {
+    "no decorator": ([(CLASS, "class Mine:")], r"Mine is not a dataclass: write @dataclass\(frozen=True\) in the line above"),
+    "not frozen": ([("frozen=True", "frozen=False")], r"Mine is not frozen.*write @dataclass\(frozen=True\)"),
+    "lr not first": ([(f"    lr: float\n{SIZE}", f"{SIZE}\n    lr: float = 0.1")], "first field of Mine .*`lr: float`"),
+    "no default": ([("size: int = 2", "size: int")], "Mine.size has no default"),
+    "no init": ([("def init", "def begin")], r"Mine has no init: write `def init\(self, x0, n\)"),
+    "no receive": ([("def receive", "def take")], r"Mine has no receive: write `def receive\(self, s, a\)"),
+    "too few arguments": ([(RECEIVE, "receive(self, s)")], r"Mine.receive must take two things: write `def receive\(self, s, a\)"),
+    "a hook's name": ([("size: int", "ready: int")], "Mine has a field 'ready'.*another name"),
+    "batched": ([(SIZE, f"{SIZE}\n    batched = ('lr', 'speed')")], "batched names 'speed', which is no field"),
+    "policy's class": ([(SIZE, f"{SIZE}\n    policy = Barrier")], r"got the class Barrier; write Barrier\(\) with"),
+    "policy's type": ([(SIZE, f"{SIZE}\n    policy: object = Greedy()")], r"write `policy = Barrier\(\)` without a type"),
+    "policy's name": ([(SIZE, f"{SIZE}\n    policy = 'greedy'")], "must be a policy, such as .*; got 'greedy'"),
+    "policy of nothing": ([(SIZE, f"{SIZE}\n    def policy(self): return None")], "must be a policy, such as .*; got None"),
+    "init returns None": ([("return State(x0, 0, n)", "State(x0, 0, n)")], "init returned None.*return State"),
+    "init begins at 1": ([("State(x0, 0, n)", "State(x0, 1, n)")], "init returned k = 1, but no update has been made"),
+    "init fails": ([("State(x0, 0, n)", "State(x0, 0)")], r"init failed. TypeError: .*mine.py, line 20: `return State\(x0, 0\)`"),
+    "receive returns None": ([(f"return {RETURN}", RETURN)], "receive, at arrival 0, returned None.*return State"),
+    "receive returns x": ([(RETURN, "s.x - step")], "returned tensor.*which has no x and no k and no n"),
+    "wrong shape": ([("s.x - step", "(s.x - step).mean(0)")], r"model x of shape \(3,\) where it must stay \(2, 3\)"),
+    "k is a tensor": ([("s.k + 1", "s.k + torch.ones(())")], "returned k = tensor.*whole number"),
+    "n is lost": ([("s.k + 1, s.n", "s.k + 1, 0")], "returned n = 0, but there are 4 workers"),
+    "no keepdim": ([(STEP, "step = a.grad / a.grad.norm(dim=-1) *")], r"mine.py, line 23.*Remedy: .*dim=-1, keepdim=True"),
+    "decides for all": ([(STEP, "step = 0 if a.grad.norm(dim=-1) > 1 else")], "Remedy: .*torch.where, run by run"),
+    "lr compared": ([("    def init", "    def __post_init__(self):\n        assert self.lr > 0\n\n    def init")], "ambiguous.*Remedy"),
+    "keeps in the rule": ([(STEP, "self.size = 3; step =")], "FrozenInstanceError.*Remedy: a rule is frozen"),
+    "max of nothing": ([(STEP, "step = 1 / a.grad.abs().max() *")], "Remedy: the rule also runs on models without coordinates"),
+    "a history's name": ([KEPT, (RETURN, "Kept(s.x, 1, s.n, ())"), ("kept: object", "sent: object")], "takes `sent` for the vectors sent"),
+    "does not compile": ([("lr: float", "lr float")], r"mine.py cannot be run. SyntaxError: .*\(line 16\)"),
+    "stops": ([("SEEN = []", "SEEN = [][1]")], r"mine.py cannot be run. IndexError: .*line 10: `SEEN = \[\]\[1\]`"),
+    "exits": ([("SEEN = []", "raise SystemExit(3)")], "mine.py cannot be run. SystemExit"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_rule_is_refused_with_a_remedy(case, tmp_path):
+    changes, words = REFUSED[case]
+    with pytest.raises(ValueError, match=words) as error:
+        found(tmp_path, *changes)
+    assert str(error.value).endswith((".", "`)", ")"))
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    path = written(tmp_path)
+    for text, words in [
+        (f"{tmp_path}/none.py:Mine", "none.py: There is no such file"),
+        (f"{tmp_path}:Mine.py", "There is no such file|cannot be read"),
+        (f"{path}:Yours", "There is no 'Yours' in .*mine.py defines Mine."),
+        (f"{path}", "Say which class or row of .*mine.py:Mine. .*defines Mine."),
+        (f"{path}:SEEN", r"must be a class: write @dataclass\(frozen=True\)"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            load_method(text)
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(ValueError, match="defines no rule: write a frozen dataclass"):
+        load_method(f"{tmp_path}/empty.py:Mine")
+    with pytest.raises(ValueError, match="The table of methods has a 'asgd' already"):
+        found(tmp_path, ("class Mine", "class asgd"), name="asgd")
+    with pytest.raises(ValueError, match="is a function: name a rule's class"):
+        as_row(lambda lr: SGD(lr))
+
+
+# What a first rule often does wrong: the check that finds it, and words of what it says.
+KEEPS = [KEPT, ("State(x0, 0, n)", "Kept(x0, 0, n, ())")]
+BROKEN = {
+    "writes into the model": ([(STEP, "s.x.sub_(a.grad); step =")], "writes nothing", "wrote into s.x at arrival 0.*never x -= step"),
+    "writes into the gradient": ([(STEP, "a.grad.mul_(2); step =")], "writes nothing", "receive wrote into a.grad"),
+    "keeps the gradient": (
+        [*KEEPS, (RETURN, "Kept(s.x - step, s.k + 1, s.n, a.grad)")],
+        "writes nothing",
+        r"s.kept keeps a view.*clone\(\)",
+    ),
+    "draws random numbers": ([(STEP, "step = torch.rand(1) *")], "writes nothing", "it draws random numbers. Draw them from asgd_lib.rng"),
+    "remembers outside": (
+        [(STEP, "SEEN.append(1); step = 0.5 ** len(SEEN) *")],
+        "writes nothing",
+        "something outside its state. Put it into",
+    ),
+    "a list in its state": ([*KEEPS, (RETURN, "Kept(s.x - step, s.k + 1, s.n, [])")], "writes nothing", "s.kept is a list.*tuple"),
+    "a new state for nothing": ([(STEP, "if a.delay > 2: return s._replace()\n        step =")], "writes nothing", "return `s` itself"),
+    "forgets the counter": ([("s.k + 1", "s.k")], "writes nothing", "k is still 0: receive must count its updates"),
+    "counts twice": ([("s.k + 1", "s.k + 2")], "shapes and counters", "k went from 0 to 2"),
+    "mixes runs": ([(STEP, "step = 1 / (1 + a.grad.norm()) *")], "shapes and counters", "dim=-1, keepdim=True"),
+    "counts by a gradient": ([(STEP, "if a.grad.norm() < 1.5: return s\n        step =")], "shapes and counters", "by torch.where"),
+    "ignores the step size": ([("self.lr *", "0.1 *")], "runs alone", "receive does not use self.lr"),
+    "another precision": ([(STEP, "step = torch.ones(1, dtype=torch.double) *")], "precision", "float32 became one in torch.float64"),
+    "climbs": ([("s.x - step", "s.x + step")], "descends", "look at the sign of the step"),
+    "says nothing": ([('    """x <- x - lr g. Source: these tests."""\n', "")], "form", "Mine has no docstring"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_rule_is_told_in_a_sentence(case, tmp_path):
+    changes, check, words = BROKEN[case]
+    *fine, last = conform(found(tmp_path, *changes), processes=False)
+    assert not any(finding.problem for finding in fine)
+    assert last.check == check and re.search(words, last.problem) and last.problem.endswith("."), last

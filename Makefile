@@ -1,6 +1,6 @@
 # Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env figures figures-full test validate accept verdicts lint bench lab site data clean lock
+.PHONY: help env figures figures-full test validate accept verdicts lint bench bench-peers lab site data clean lock
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -45,6 +45,10 @@ lint: $(STAMP) ## ruff over library, tests, scripts and notebooks
 bench: $(STAMP) ## measure speed and memory against a plain loop, in one run, and rewrite BENCHMARKS.md (ARGS="--threads 1")
 	@MPLBACKEND=Agg $(PY) scripts/bench.py $(ARGS)
 	@$(THREADS) $(PY) scripts/bench_serve.py --json benchmarks/serve.json
+	@MPLBACKEND=Agg $(PY) scripts/bench_report.py
+
+bench-peers: $(STAMP) ## the same work by other simulators, each in .venv-peers/NAME (fetches gigabytes the first time; ARGS="--only FLGo")
+	@MPLBACKEND=Agg $(PY) scripts/bench_peers.py $(ARGS)
 	@MPLBACKEND=Agg $(PY) scripts/bench_report.py
 
 site: $(STAMP) ## build the web pages into site/: notebooks, verdicts, the library's reference

@@ -28,7 +28,7 @@ from asgd_lib.sweep import sweep, variants
 
 ROOT = Path(__file__).resolve().parents[1]
 ARRIVALS = dict(zip(WORKLOADS, (20_000, 20_000, 10_000, 8000, 3000), strict=True))
-JOBS = (8, 16, 32, 64)  # jobs a call: the best of these and of replay's own calls is the gradients' limit
+JOBS = (8, 32, 64)  # jobs a call: the best of these and of replay's own calls is the gradients' limit
 GRIDS = {"quadratic d=100, noisy": 16, "softmax, digits": 16, "MLP 784-128-10": 4}  # step sizes, and as many seeds
 
 
@@ -60,7 +60,8 @@ def replay_row(name: str, n: int, scale: float, repeats: int) -> dict:
     best = {who: 1e6 * t / E for who, t in in_turns(contenders, repeats).items()}
     limit, own = min(best[f"gradients {cut}"] for cut in cuts), best["gradients own"]
     print(f"  {name:24} n={n:<5} plain {best['plain']:7.1f} us   replay {best['replay']:7.1f} us   {best['plain'] / best['replay']:5.1f}x"
-          f"   gradients {limit:6.1f} us, {limit / best['replay']:4.0%}   in calls of {E / len(sizes):.0f}: {own:6.1f} us", flush=True)  # fmt: skip
+          f"   gradients {limit:6.1f} us, {limit / best['replay']:4.0%}"
+          f"   in calls of {E / len(sizes):.0f}: {own:6.1f} us", flush=True)  # fmt: skip
     return {"workload": name, "n": n, "plain_us": best["plain"], "replay_us": best["replay"], "limit_us": limit,
             "call": E / len(sizes), "own_us": own}  # fmt: skip
 
@@ -121,6 +122,18 @@ def memory_rows(scale: float) -> list[dict]:
     return rows
 
 
+def import_rows(repeats: int) -> list[dict]:
+    """Processor seconds of the import, and of all that the three verbs need (torch), where torchvision cannot be imported."""
+    script = "import sys, time; sys.modules['torchvision'] = None; t = time.process_time(); {}; print(time.process_time() - t)"
+    names = {"import asgd_lib": "import asgd_lib", "simulate, replay and sweep": "import asgd_lib as a; a.simulate, a.replay, a.sweep"}
+    rows = []
+    for what, code in names.items():
+        run = partial(subprocess.run, [sys.executable, "-c", script.format(code)], check=True, capture_output=True, text=True)
+        rows.append({"what": what, "seconds": min(float(run().stdout) for _ in range(repeats))})
+        print(f"  {what:28} {rows[-1]['seconds']:.3f} s", flush=True)
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
@@ -140,6 +153,8 @@ def main() -> int:
     result["simulate"] = simulate_rows(options.scale)
     print("Peak memory at n = 1,000")
     result["memory"] = memory_rows(options.scale)
+    print("Imports")
+    result["imports"] = import_rows(options.repeats)
     with atomic_path(options.out) as path:
         path.write_text(json.dumps(result, indent=1) + "\n")
     return 0

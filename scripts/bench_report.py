@@ -1,6 +1,6 @@
-"""Turn the numbers of scripts/bench.py into BENCHMARKS.md and its figure; nothing in that file is written by hand.
+"""Turn the numbers of `bench`, `bench_serve` and `bench_peers` into BENCHMARKS.md and its figure: nothing there is written by hand.
 
-    python scripts/bench_report.py [--numbers benchmarks/bench.json]
+python scripts/bench_report.py [--numbers benchmarks/bench.json]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from bench_asked import asked
 
 from asgd_lib import plots
 from asgd_lib.atomic import atomic_path
@@ -28,23 +29,33 @@ ratios are what to look at.
 
 ![Ratios of this run](benchmarks/bench.png)
 
+## What was asked
+
+Thresholds from before the first measurement (`scripts/bench_asked.py`), against this run.
+
+| what | asked | measured | |
+|-|-|-|-|
+{asked}
+
 ## Replay
 
-Asynchronous SGD, minibatch 32 (digits: 1,797 samples of 64 features; 784: 20,000 random ones). *Plain loop*: a heap, a copy of the model
-for every worker and autograd for every event, as one would write it by hand. *Replay*: `simulate` and `replay` together, with an exact
-evaluation of the whole objective at the start and at the end, which the plain loop does not make. *Gradients*: the same number of gradients
-by the problem's own `grad`, at the best of four batch sizes, and nothing else.
+Asynchronous SGD, minibatch 32 (digits: 1,797 samples of 64 features; 784: 20,000 random ones), microseconds an arrival. *Plain loop*: a
+heap, a copy of the model for every worker and autograd for every event, as one would write it by hand. *Replay*: `simulate` and `replay`
+together. *Gradients*: as many gradients by the problem's own formulas and nothing else, neither workers nor a server, in calls of the best
+size. All three evaluate the whole objective twice, at the first and at the last model, because replay does; that is worth 1,250 gradients
+of the 784 data, of 8,000 for the MLP. *Jobs a call* is what replay itself could compute together: a job waits for the model that it reads,
+so with n workers some sqrt(n) jobs wait for nobody, and calls of that size take what the last column says.
 
-| workload | n | plain loop, us | replay, us | replay is | gradients, us | of that limit |
-|-|-|-|-|-|-|-|
+| workload | n | plain loop | replay | replay is | gradients | of that limit | jobs a call | gradients in such calls |
+|-|-|-|-|-|-|-|-|-|
 {replay}
 
 ## Sweep
 
-16 step sizes x 16 seeds of asynchronous SGD, n = 100, as one call of `sweep`; microseconds an arrival and run.
+As many step sizes as seeds of asynchronous SGD, n = 100, as one call of `sweep`; microseconds an arrival and run.
 
-| workload | plain loop, us | our runs one by one, us | sweep, us | against plain | against one by one |
-|-|-|-|-|-|-|
+| workload | runs | plain loop, us | our runs one by one, us | sweep, us | against plain | against one by one |
+|-|-|-|-|-|-|-|
 {sweep}
 
 What pays is sharing, not batching as such: all step sizes of a seed see the same samples and the same noise, which are hashed, drawn and
@@ -83,12 +94,28 @@ machine; on a busy one the threads wait for each other, so notebooks, tests and 
 SERVED = """
 ## Real processes
 
-ASGD with four worker processes on this machine: `serve`, with its journal on disk, against a parameter server of thirty lines over gloo
-that keeps no record and survives nothing (`scripts/bench_serve.py`). The last column is what our server does itself: policy, rule, journal.
+ASGD with worker processes on this machine: `serve`, with its journal on disk, against a parameter server of thirty lines over gloo that
+keeps no record and survives nothing (`scripts/bench_serve.py`). The last column is what our server does itself: policy, rule, journal.
 
-| workload | plain server, arrivals/s | serve, arrivals/s | serve / plain | server's own work, us an arrival |
-|-|-|-|-|-|
-{rows}
+| workload | workers | plain server, arrivals/s | serve, arrivals/s | serve / plain | server's own work, us an arrival |
+|-|-|-|-|-|-|
+{served}
+"""
+
+PEERS = """
+## Peers
+
+Other simulators of asynchronous training on the same work (`make bench-peers`, `scripts/peers`): 60,000 random samples of 784 features,
+{n} workers with lognormal speeds, one gradient of 32 samples a job, step size 0.02, evaluation and logging off, one thread, each in a
+process and an environment of its own, in turns with the plain loop. They are frameworks for federated learning: FedAsync with one local
+step is the nearest that they have to asynchronous SGD, and the generality that costs them time is not needed here.
+
+| workload | contender | us an update | against the plain loop |
+|-|-|-|-|
+{peers}
+
+Not measured: {left_out}flsim 0.1.0 does not import on Python 3.11 (a mutable default in a dataclass); fedlab 1.3.0 is asynchronous only
+over real processes; pfl, fluke, FedJAX and Flower simulate synchronous rounds.
 """
 
 
@@ -100,27 +127,44 @@ def us(name: str):
     return lambda row: f"{row[name]:,.1f}"
 
 
+def number(name: str):
+    return lambda row: f"{row[name]:,.0f}"
+
+
 def over(name: str, other: str):
     return lambda row: f"{row[name] / row[other]:.1f}x"
 
 
-def page(result: dict, served: dict | None = None) -> str:
-    """The text of BENCHMARKS.md; `served` holds the numbers of `bench_serve`."""
-    rows = "\n".join(f"| {name} | " + " | ".join(f"{value:,.4g}" for value in row.values()) + " |" for name, row in (served or {}).items())
+def page(result: dict, served: list[dict] | None = None, peers: dict | None = None) -> str:
+    """The text of BENCHMARKS.md; `served` holds the numbers of `bench_serve`, `peers` those of `bench_peers`."""
     one = result["threads"] == 1
-    return (TEXT + (SERVED if served else "")).format(
-        rows=rows,
+    text = TEXT.format(
         torch=result["torch"], cores=result["cores"], threads=result["threads"], s="" if one else "s",
         clock="processor time" if one else "wall time",
+        asked="\n".join(f"| {' | '.join(row)} | {'met' if met else '**missed**'} |" for *row, met in asked(result, served)),
         replay=lines(result["replay"], lambda r: r["workload"], lambda r: f"{r['n']:,}", us("plain_us"), us("replay_us"),
-                     over("plain_us", "replay_us"), us("limit_us"), lambda r: f"{r['limit_us'] / r['replay_us']:.0%}"),
-        sweep=lines(result["sweep"], lambda r: r["workload"], us("plain_us"), us("one_us"), us("sweep_us"),
+                     over("plain_us", "replay_us"), us("limit_us"), lambda r: f"{r['limit_us'] / r['replay_us']:.0%}",
+                     lambda r: f"{r['call']:.0f}", us("own_us")),
+        sweep=lines(result["sweep"], lambda r: r["workload"], lambda r: str(r["runs"]), us("plain_us"), us("one_us"), us("sweep_us"),
                     over("plain_us", "sweep_us"), over("one_us", "sweep_us")),
         dude=lines(result["dude"], lambda r: f"{r['n']:,}", us("asgd_us"), us("dude_us"), lambda r: f"{r['dude_us'] / r['asgd_us']:.2f}"),
         simulate=lines(result["simulate"], lambda r: f"{r['n']:,}", lambda r: f"{r['arrivals']:,}", lambda r: f"{r['seconds']:.1f}",
                        lambda r: f"{r['arrivals'] / r['seconds']:,.0f}"),
         memory=lines(result["memory"], lambda r: r["workload"], lambda r: f"{r['plain_mb']:,.0f}", lambda r: f"{r['replay_mb']:,.0f}"),
     )  # fmt: skip
+    if served:
+        text += SERVED.format(served=lines(served, lambda r: r["workload"], lambda r: str(r["workers"]), number("plain"), number("serve"),
+                                           lambda r: f"{r['ratio']:.2f}", us("own_us")))  # fmt: skip
+    if peers:
+        plain = {row["workload"]: row["us"] for row in peers["rows"] if row["who"] == "plain"}
+        names = {"plain": "plain loop", "replay": "simulate and replay"}
+        rows = sorted(peers["rows"], key=lambda r: (r["workload"] != peers["rows"][0]["workload"], r["us"]))
+        text += PEERS.format(
+            n=peers["n"], left_out="".join(f"{name.replace('==', ' ')} {reason}; " for name, reason in peers["left_out"].items()),
+            peers=lines(rows, lambda r: r["workload"], lambda r: names.get(r["who"], f"{r['who']} {r['version']}"), us("us"),
+                        lambda r: f"{plain[r['workload']] / r['us']:.2g}x"),
+        )  # fmt: skip
+    return text
 
 
 def figure(result: dict) -> plt.Figure:
@@ -133,7 +177,7 @@ def figure(result: dict) -> plt.Figure:
     left.axvline(1, color="black", lw=1, ls="--")
     sides = {"than the plain loop": "plain_us", "than one by one": "one_us"}
     _bars(right, {say: {row["workload"]: row[who] / row["sweep_us"] for row in result["sweep"]} for say, who in sides.items()}, "%.0f")
-    right.set(xlabel="times faster per run in a sweep of 256", xscale="log")
+    right.set(xlabel="times faster per run in a sweep", xscale="log")
     right.set_xlim(1, right.get_xlim()[1] * 2)
     return fig
 
@@ -162,9 +206,10 @@ def main() -> int:
     result = json.loads(options.numbers.read_text())
     with atomic_path(options.numbers.with_suffix(".png")) as path:
         figure(result).savefig(path, dpi=150)
+    beside = [options.numbers.with_name(name) for name in ("serve.json", "peers.json")]
+    served, peers = (json.loads(path.read_text()) if path.exists() else None for path in beside)
     with atomic_path(ROOT / "BENCHMARKS.md") as path:
-        served = options.numbers.with_name("serve.json")
-        path.write_text(page(result, json.loads(served.read_text()) if served.exists() else None))
+        path.write_text(page(result, served, peers))
     return 0
 
 

@@ -1,6 +1,6 @@
 """`serve` against a parameter server of thirty lines, on the same gradients, as ratios in one run on this machine.
 
-    python scripts/bench_serve.py [--arrivals 2000] [--workers 4] [--repeats 3] [--json FILE]
+    python scripts/bench_serve.py [--arrivals 2000] [--workers 2 4] [--repeats 3] [--json FILE]
 
 The plain server is what one writes by hand over gloo: receive from anybody, step, send the model back; no policy, no record, no faults.
 Both run ASGD on real processes, in turns. Reported: arrivals a second of both and their ratio, and what our server itself costs an arrival
@@ -89,21 +89,25 @@ def measure(name: str, n: int, arrivals: int, repeats: int) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             served = asgd.serve(problem_of(name, n), asgd.METHODS["asgd"](LR), arrivals=arrivals, folder=Path(folder) / "run")
         rows.append((arrivals / seconds, arrivals / served.seconds, seconds / served.seconds, 1e6 * served.busy / arrivals))
-    names = ("plain server, arrivals/s", "serve, arrivals/s", "serve / plain", "server's own work, us/arrival")
+    names = ("plain", "serve", "ratio", "own_us")  # arrivals a second of both, the ratio of their times, our server's own microseconds
     return dict(zip(names, map(statistics.median, zip(*rows, strict=True)), strict=True))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arrivals", type=int, default=2000)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    table = {name: measure(name, given.workers, given.arrivals, given.repeats) for name in ("softmax, digits", "MLP 784-128-10")}
-    for name, row in table.items():
-        print(f"{name:16}", *(f"{what} {value:.4g}" for what, value in row.items()), sep="  ")
+    table = []
+    for n in given.workers:
+        for name in ("softmax, digits", "MLP 784-128-10"):
+            table.append({"workload": name, "workers": n} | measure(name, n, given.arrivals, given.repeats))
+            print(
+                *(f"{what} {value:.4g}" if isinstance(value, float) else value for what, value in table[-1].items()), sep="  ", flush=True
+            )
     if given.json:
         with atomic_path(given.json) as temporary:
             temporary.write_text(json.dumps(table, indent=1) + "\n")

@@ -62,7 +62,8 @@ def evaluate(problem, module: nn.Module, values: list[torch.Tensor]) -> tuple[fl
         for p, value in zip(parameters, values, strict=True):
             p.copy_(value)
     if isinstance(module, Quad):
-        return 0.5 * float(values[0].square().sum()), float(values[0].square().sum())
+        norm = float(values[0].square().sum())
+        return 0.5 * norm, norm
     total, sums = 0.0, [torch.zeros_like(p) for p in parameters]
     for X, y in zip(problem.X.split(CHUNK), problem.y.split(CHUNK), strict=True):
         loss = nn.functional.cross_entropy(module(X), y, reduction="sum") / len(problem.y)
@@ -72,13 +73,14 @@ def evaluate(problem, module: nn.Module, values: list[torch.Tensor]) -> tuple[fl
     return total, sum(float(g.square().sum()) for g in sums)
 
 
-def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
+def plain_loop(problem, module: nn.Module, n: int, arrivals: int, evaluated: bool = True) -> None:
     """Asynchronous SGD as a researcher would write it in an afternoon: a heap, a copy of the model for every worker, autograd."""
     clock, generator = cluster(n).clock(0), torch.Generator().manual_seed(0)
     parameters = list(module.parameters())
     held = [[p.detach().clone() for p in parameters] for _ in range(n)]
     server = [p.detach().clone() for p in parameters]
-    evaluate(problem, module, server)
+    if evaluated:
+        evaluate(problem, module, server)
     begun = [1] * n
     heap = [(clock(w, 0, 0.0)[0], w) for w in range(n)]
     heapq.heapify(heap)
@@ -100,7 +102,8 @@ def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
             mine.copy_(value)
         heapq.heappush(heap, (now + clock(w, begun[w], now)[0], w))
         begun[w] += 1
-    evaluate(problem, module, server)
+    if evaluated:
+        evaluate(problem, module, server)
 
 
 def replayed(problem, n: int, arrivals: int, name: str = "asgd") -> None:

@@ -9,6 +9,8 @@ import time
 import pandas as pd
 import pytest
 import torch
+from joblib import parallel_config, register_parallel_backend
+from joblib.parallel import ThreadingBackend
 
 import asgd_lib
 from asgd_lib import METHODS, cache, clusters, fingerprint, replay, simulate
@@ -109,6 +111,19 @@ def test_labels_may_change_and_cost_nothing(tmp_path, counted):
 
 def test_processes_side_by_side_give_the_same_table(tmp_path):
     pd.testing.assert_frame_equal(small(jobs=2, cache=tmp_path), small(), check_exact=True)
+
+
+class ListsOnly(ThreadingBackend):
+    """A backend that hands out nothing before everything is done, as Ray's does."""
+
+    supports_return_generator = False
+
+
+def test_a_backend_that_returns_only_lists_gives_the_same_table(tmp_path):
+    register_parallel_backend("lists only", ListsOnly)
+    with parallel_config(backend="lists only", n_jobs=2):
+        table = small(jobs=None, cache=tmp_path)
+    pd.testing.assert_frame_equal(table, small(), check_exact=True)
 
 
 def test_a_damaged_file_is_computed_again(tmp_path, counted):

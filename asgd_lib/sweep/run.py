@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from tqdm import tqdm
 
 from asgd_lib.atomic import atomic_path
@@ -73,7 +74,9 @@ def sweep(
     left = [piece for task in work for piece in task.without(known)]
     shown = sys.stderr.isatty() if progress is None else progress
     with tqdm(total=len(order), initial=len(order.keys() & known.keys()), unit="run", disable=not shown) as bar:
-        computed = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_compute)(task, store) for task in left)
+        as_they_come = get_active_backend()[0].supports_return_generator  # Ray's backend gives a list at the end
+        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered" if as_they_come else "list")
+        computed = parallel(delayed(_compute)(task, store) for task in left)
         for part in computed:
             parts.append(part)
             bar.update(part["key"].nunique())

@@ -43,8 +43,9 @@ Asynchronous SGD, minibatch 32 (digits: 1,797 samples of 64 features; 784: 20,00
 heap, a copy of the model for every worker and autograd for every event, as one would write it by hand. *Replay*: `simulate` and `replay`
 together. *Gradients*: as many gradients by the problem's own formulas and nothing else, neither workers nor a server, in calls of the best
 size. All three evaluate the whole objective twice, at the first and at the last model, because replay does; that is worth 1,250 gradients
-of the 784 data, of 8,000 for the MLP. *Jobs a call* is what replay itself could compute together: a job waits for the model that it reads,
-so with n workers some sqrt(n) jobs wait for nobody, and calls of that size take what the last column says.
+of the 784 data, beside 8,000 for the MLP at n = 100. *Jobs a call* is what replay itself computes together, on average: jobs whose models
+are there while their gradients are not, and no more of them than fit the caches. The last column is what the gradients take in calls of
+just those sizes.
 
 | workload | n | plain loop | replay | replay is | gradients | of that limit | jobs a call | gradients in such calls |
 |-|-|-|-|-|-|-|-|-|

@@ -6,6 +6,9 @@ MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
 STAMP := .venv/.stamp
+LAB_SETTINGS := .venv/share/jupyter/lab/settings/overrides.json
+# Jupyter's server, left alone, warns about its own defaults.
+QUIET_PINGS := --ServerApp.tornado_settings='{"ws_ping_timeout": 30000}'
 ONLY ?=
 
 # One thread per process: as many processes as cores run side by side, and the bits do not depend on the machine.
@@ -50,8 +53,12 @@ bench: $(STAMP) ## measure speed and memory against a plain loop, in one run, an
 site: $(STAMP) ## build the web pages into site/: notebooks, verdicts, the library's reference
 	@$(HEADLESS) $(PY) scripts/build_site.py
 
-lab: $(STAMP) ## open JupyterLab on the first notebook
-	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab notebooks/00_start_here.ipynb
+lab: $(STAMP) $(LAB_SETTINGS) ## open JupyterLab on the first notebook (ARGS="--no-browser --port 8889")
+	@$(PY) -m jupyter trust --log-level=ERROR notebooks/*.ipynb >/dev/null
+	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab $(QUIET_PINGS) $(ARGS) notebooks/00_start_here.ipynb
+
+$(LAB_SETTINGS): scripts/jupyterlab.json $(STAMP)
+	@mkdir -p $(@D) && cp $< $@
 
 data: $(STAMP) ## fetch the larger data sets (the small ones are inside the library)
 	@$(PY) -m asgd_lib.data $(ARGS)

@@ -1,6 +1,6 @@
 # Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env figures figures-full test validate accept verdicts lint bench lab site data clean lock
+.PHONY: help env compare figures figures-full test validate accept verdicts lint bench lab site data clean lock
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -22,6 +22,10 @@ env: $(STAMP) ## build .venv, or bring it up to date (about a minute; nothing to
 
 $(STAMP): requirements.lock pyproject.toml
 	@PYTHON="$(PYTHON)" bash scripts/env.sh
+
+compare: $(STAMP) ## check a method of your own and compare it with the table's (METHOD=path/to/file.py:Name)
+	@test -n "$(METHOD)" || { echo "Say which method: make compare METHOD=notebooks/my_method.py:DelayCompensated"; exit 2; }
+	@$(HEADLESS) $(PY) -m asgd_lib.cli contest $(METHOD) $(ARGS)
 
 figures: $(STAMP) ## run all notebooks at their quick size into results/quick (ONLY="00 03" for some)
 	@$(HEADLESS) $(PY) scripts/figures.py --preset quick $(ONLY)

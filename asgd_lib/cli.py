@@ -15,6 +15,7 @@ COMMANDS = {
     "replay": "running:replay_",
     "compare": "running:compare",
     "check": "checking:check",
+    "contest": "contest:contest",
     "verdicts": "listing:verdicts",
     "serve": "serving:serve",
 }

@@ -36,10 +36,8 @@ def conforms(method: str, processes: bool = True, as_json: bool = False) -> bool
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     elif failed:
-        left = len(CHECKS) - len(findings)
-        click.echo(
-            f"{method} does not conform. Mend this first; {left} more checks wait behind it." if left else f"{method} does not conform."
-        )
+        left = ", ".join(list(CHECKS)[len(findings) :])
+        click.echo(f"{method} does not conform. Mend this first{f'; after it come: {left}' if left else ''}.")
     else:
         click.echo(f"{method} conforms: {len(findings)} checks passed.")
     return not failed

@@ -111,8 +111,9 @@ def test_guide_names_who_is_near_and_who_fails(table):
 
 def test_wins_and_failures_of_each_method(table):
     rows = profiles.wins_and_failures(table).set_index("method")
-    assert rows.loc["b", "near the best"] == "nowhere" and rows.loc["b", "fails"] == "quadratic/iid/dead (diverged)"
-    assert rows.loc["c", "fails"] == "quadratic/iid/slow (levelled off), quadratic/iid/dead (too slow)"
+    assert rows.loc["b", "near the best"] == "nowhere" and rows.loc["b", "fails"] == "quadratic iid: dead (diverged)"
+    assert rows.loc["a", "near the best"] == "quadratic iid: even, slow"
+    assert rows.loc["c", "fails"] == "quadratic iid: slow (levelled off), dead (too slow)"
 
 
 def test_versus_is_seed_by_seed_with_infinities_and_no_number_where_both_fail(table):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,15 +124,22 @@ def guide(table: pd.DataFrame, take: float = 1.25, most: int = 5) -> pd.DataFram
 
 
 def wins_and_failures(table: pd.DataFrame, methods: Sequence[str] | None = None, factor: float = 1.25) -> pd.DataFrame:
-    """One row a method: the scenarios in which it is within `factor` of the best, and those in which it never arrives, with the reason."""
+    """One row a method: the scenarios in which it is within `factor` of the best, and those in which it never arrives, with the reasons.
+
+    Scenarios are named by cluster, after the problem and split that they share: `digits iid: spread, recorded; digits one class: spread`.
+    """
     ratio, what = ratios(seconds(table)), outcomes_of(table)
     rows = []
     for name in ratio.columns if methods is None else methods:
-        near = [_short(key) for key, value in ratio[name].items() if value <= factor]
-        never = [f"{_short(key)} ({what.loc[key, name]})" for key, value in ratio[name].items() if math.isinf(value)]
-        rows.append((name, ", ".join(near) or "nowhere", ", ".join(never) or "nowhere"))
+        near = _grouped((key, "") for key, value in ratio[name].items() if value <= factor)
+        never = _grouped((key, f" ({what.loc[key, name]})") for key, value in ratio[name].items() if math.isinf(value))
+        rows.append((name, near, never))
     return pd.DataFrame(rows, columns=["method", "near the best", "fails"])
 
 
-def _short(key: tuple[str, str, str]) -> str:
-    return "/".join(key)
+def _grouped(keys: Iterable[tuple[tuple[str, str, str], str]]) -> str:
+    """Clusters, each with its remark, behind the problem and split that they share; "nowhere" for none."""
+    groups: dict[str, list[str]] = {}
+    for (problem, split, cluster), remark in keys:
+        groups.setdefault(f"{problem} {split}", []).append(cluster + remark)
+    return "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items()) or "nowhere"

@@ -92,7 +92,7 @@ def heatmap(
     ax.set(ylim=(rows, 0))
     ax.grid(False)
     ax.tick_params(length=0)
-    bar = ax.figure.colorbar(image, ax=ax, pad=0.01, fraction=0.03, label="time to target over the fastest")
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.01, fraction=0.025, aspect=40, label="time to target over the fastest")
     ticks = [2.0**k for k in range(int(np.log2(most)) + 1)]
     bar.ax.minorticks_off()
     bar.set_ticks(ticks, labels=[f"{tick:g}x" for tick in ticks[:-1]] + [f"{ticks[-1]:g}x and more"])

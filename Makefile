@@ -1,11 +1,14 @@
 # Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env figures figures-full test validate accept verdicts lint bench bench-peers lab site data clean lock
+.PHONY: help env compare figures figures-full test validate accept verdicts lint bench bench-peers lab site data clean lock
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
 STAMP := .venv/.stamp
+LAB_SETTINGS := .venv/share/jupyter/lab/settings/overrides.json
+# Jupyter's server, left alone, warns about its own defaults.
+QUIET_PINGS := --ServerApp.tornado_settings='{"ws_ping_timeout": 30000}'
 ONLY ?=
 
 # One thread per process: as many processes as cores run side by side, and the bits do not depend on the machine.
@@ -19,6 +22,10 @@ env: $(STAMP) ## build .venv, or bring it up to date (about a minute; nothing to
 
 $(STAMP): requirements.lock pyproject.toml
 	@PYTHON="$(PYTHON)" bash scripts/env.sh
+
+compare: $(STAMP) ## check a method of your own and compare it with the table's (METHOD=path/to/file.py:Name)
+	@test -n "$(METHOD)" || { echo "Say which method: make compare METHOD=notebooks/my_method.py:DelayCompensated"; exit 2; }
+	@$(HEADLESS) $(PY) -m asgd_lib.cli contest $(METHOD) $(ARGS)
 
 figures: $(STAMP) ## run all notebooks at their quick size into results/quick (ONLY="00 03" for some)
 	@$(HEADLESS) $(PY) scripts/figures.py --preset quick $(ONLY)
@@ -54,8 +61,12 @@ bench-peers: $(STAMP) ## the same work by other simulators, each in .venv-peers/
 site: $(STAMP) ## build the web pages into site/: notebooks, verdicts, the library's reference
 	@$(HEADLESS) $(PY) scripts/build_site.py
 
-lab: $(STAMP) ## open JupyterLab on the first notebook
-	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab notebooks/00_start_here.ipynb
+lab: $(STAMP) $(LAB_SETTINGS) ## open JupyterLab on the first notebook (ARGS="--no-browser --port 8889")
+	@$(PY) -m jupyter trust --log-level=ERROR notebooks/*.ipynb >/dev/null
+	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter" $(PY) -m jupyterlab $(QUIET_PINGS) $(ARGS) notebooks/00_start_here.ipynb
+
+$(LAB_SETTINGS): scripts/jupyterlab.json $(STAMP)
+	@mkdir -p $(@D) && cp $< $@
 
 data: $(STAMP) ## fetch the larger data sets (the small ones are inside the library)
 	@$(PY) -m asgd_lib.data $(ARGS)

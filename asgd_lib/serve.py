@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m asgd_lib.serve", description="A real run: one server, and a process for every worker.")
     add = parser.add_argument
     add("--problem", required=True, help="KIND:DATA, as in softmax:digits, or MODULE:FUNCTION, a function of the number of workers")
-    add("--method", required=True, help="a name of the table of methods")
+    add("--method", required=True, help="a name of the table of methods, or path/to/file.py:Name")
     add("--lr", type=float, required=True, help="step size")
     add("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further hyperparameters of the method")
     add("--arrivals", type=int, required=True, help="gradients to process, those before a resumption included")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 import yaml
 
 from asgd_lib import clusters, data, partition, problems
 from asgd_lib.clusters import Cluster
-from asgd_lib.methods import METHODS, Method
+from asgd_lib.methods import METHODS, Method, Row
 from asgd_lib.problems import Problem
+from asgd_lib.user_method import is_file, load_method
 
 KINDS: dict[str, Callable] = {"softmax": problems.Softmax, "mlp": problems.MLP, "cnn": problems.SmallCNN}
 SPEEDS = ("Fixed", "Exponential", "LogNormal", "Pareto")
@@ -35,8 +36,21 @@ def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, s
     return KINDS[kind](X, y, parts, batch, test=(X_test, y_test))
 
 
-def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:
-    """The method of the table with `lr` and `KEY=VALUE` settings, whose values are read as YAML."""
+def row(name: str) -> Row:
+    """The row of the table with this name, or that which `path/to/file.py:Name` defines; ValueError where there is none."""
+    if is_file(name):
+        return load_method(name)
+    if name not in METHODS:
+        say = f"There is no method {name!r}; the table has {', '.join(METHODS)}"
+        raise ValueError(f"{say}. A method of your own is path/to/file.py:Name.")
+    return METHODS[name]
+
+
+def methods(names: Sequence[str], lrs: Sequence[float], settings: Iterable[str] = ()) -> list[Method]:
+    """Every method (`row`) with every step size, and with those of the `KEY=VALUE` settings that it knows; values are read as YAML.
+
+    Raises ValueError where two methods have one name, and TypeError where none has a hyperparameter of that name.
+    """
     hyper = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -44,9 +58,22 @@ def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:
             raise ValueError(f"A setting is KEY=VALUE, as in momentum=0.9; got {setting!r}.")
         value = yaml.safe_load(value)
         hyper[key] = tuple(value) if isinstance(value, list) else value
-    if name not in METHODS:
-        raise ValueError(f"There is no method {name!r}; the table has {', '.join(METHODS)}.")
-    return METHODS[name](lr=lr, **hyper)
+    rows = [row(name) for name in names]
+    twice = next((one.name for i, one in enumerate(rows) if one.name in [other.name for other in rows[:i]]), None)
+    if twice is not None:
+        raise ValueError(f"Two methods go by the name {twice!r}, and tables could not tell them apart: name each once, or rename one.")
+    known = [list(inspect.signature(one.rule).parameters) for one in rows]
+    for key in hyper:
+        if not any(key in allowed for allowed in known):
+            told = "; ".join(f"{one.name} takes {', '.join(allowed)}" for one, allowed in zip(rows, known, strict=True))
+            raise TypeError(f"No method here has a hyperparameter {key!r}: {told}.")
+    own = [{key: value for key, value in hyper.items() if key in allowed} for allowed in known]
+    return [one(lr=lr, **given) for one, given in zip(rows, own, strict=True) for lr in lrs]
+
+
+def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:
+    """One method (`methods`) with one step size."""
+    return methods([name], [lr], settings)[0]
 
 
 def cluster(text: str, n: int) -> Cluster:

@@ -8,7 +8,8 @@ import re
 _SIGNS = (("<->", "↔"), ("<-", "←"), ("->", "→"), ("<=", "≤"), (">=", "≥"), ("!=", "≠"), (" +- ", " ± "), (" ~ ", " ∼ "))
 _GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eps": "ε", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ", "kappa": "κ",
-    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω", "sqrt": "√", "nabla": "∇", "sum": "∑",
+    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω", "pi": "π",
+    "sqrt": "√", "nabla": "∇", "sum": "∑",
 }  # fmt: skip
 _LETTERS = re.compile(rf"(?<![A-Za-z0-9_])({'|'.join(sorted(_GREEK, key=len, reverse=True))})(?=[_^]|\b)")
 _WORDS = {"sum": "_", "sqrt": "("}  # signs only where this follows

@@ -1,8 +1,10 @@
 """The command line: tables and JSON, files, sentences and exit codes."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,8 +12,9 @@ from click.testing import CliRunner
 from serving import noisy
 
 from asgd_lib import METHODS, Trace, clusters, simulate, specs
-from asgd_lib.cli import asgd
+from asgd_lib.cli import COMMANDS, asgd
 
+MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
 SMALL = ["--problem", "serving:noisy", "--workers", "3", "--arrivals", "200"]
 
 
@@ -60,13 +63,53 @@ def test_verdicts(tmp_path):
     assert "D1" in said("verdicts")
 
 
-def test_serve_is_the_same_as_the_module(capfd):
-    said("serve", *SMALL[:2], "--method", "asgd", "--lr", "0.1", "--arrivals", "30", "--workers", "2")
+@pytest.mark.parametrize("method", ["asgd", MINE])
+def test_serve_is_the_same_as_the_module(method, capfd):
+    text = said("serve", *SMALL[:2], "--method", method, "--lr", "0.1", "--arrivals", "30", "--workers", "2")
+    numbers = r"[0-9.]+ s, [0-9]+ arrivals/s, the server busy for [0-9]+% of the time"
+    assert re.fullmatch(rf"Trace\(n=2, arrivals=30, lost=0, in_flight=2\): {numbers}\n", text)
+    assert capfd.readouterr() == ("", "")  # nor do its processes say anything
+
+
+def test_a_file_stands_where_a_name_may_stand(tmp_path):
+    run = json.loads(said("run", "--method", MINE, "--set", "strength=0.0", "--lr", "0.05", *SMALL, "--out", tmp_path, "--json"))
+    plain = json.loads(said("run", "--method", "asgd", "--lr", "0.05", *SMALL, "--json"))
+    assert run == plain and set(pd.read_parquet(tmp_path / "history.parquet")["method"]) == {"DelayCompensated(strength=0.0)"}
+    both = ["--method", MINE, "--method", "ormo", "--set", "strength=0.5", "--set", "momentum=0.5"]
+    rows = json.loads(said("replay", tmp_path / "trace.npz", *SMALL[:2], *both, "--lr", "0.05", "--json"))
+    assert [row["method"] for row in rows] == ["DelayCompensated(strength=0.5)", "ormo(momentum=0.5)"]
+    rows = json.loads(said("compare", "--method", MINE, "--method", "asgd", *SMALL, "--lrs", "0.001:10:6", "--json"))
+    assert {row["method"] for row in rows} == {"DelayCompensated", "asgd"}
+
+
+def test_check_says_what_is_wrong_and_fails(tmp_path):
+    text = said("check", MINE, "--no-processes")
+    assert text.count("  ok  ") == 10 and text.endswith("DelayCompensated conforms: 10 checks passed.\n")
+    broken = Path(MINE.rpartition(":")[0]).read_text().replace("x = s.x - self.lr", "x = s.x.sub_(s.x * 0.1) - self.lr")
+    (tmp_path / "broken.py").write_text(broken)
+    text = said("check", f"{tmp_path}/broken.py:DelayCompensated", code=1)
+    assert "fails writes nothing        receive wrote into s.x at arrival 0" in text
+    assert "does not conform. Mend this first; after it come: shapes and counters, repeats, " in text
+    found = json.loads(said("check", f"{tmp_path}/broken.py:DelayCompensated", "--json", code=1))
+    assert [bool(finding["problem"]) for finding in found] == [False, True]
+
+
+def test_a_command_is_imported_when_it_is_called():
+    code = "import sys; from asgd_lib.cli import asgd; asgd(['--version'], standalone_mode=False); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert (
+        all(f"  {name} " in said("--help") for name in COMMANDS) and "No such command 'walk'" in CliRunner().invoke(asgd, ["walk"]).stderr
+    )
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (["run", "--method", "wings", "--lr", "0.1"], 1, "There is no method 'wings'"),
     (["run", "--method", "asgd", "--lr", "-1"], 1, "lr must be"),
+    (["run", "--method", "none.py:Mine", "--lr", "0.1"], 1, "asgd: none.py: There is no such file. A method of your own is"),
+    (["check", "tests/serving.py:Broken"], 1, "asgd: Broken is not a dataclass: write @dataclass(frozen=True)"),
+    (["compare", "--method", "asgd", "--method", "asgd"], 1, "Two methods go by the name 'asgd'"),
+    (["compare", "--method", "asgd", "--set", "momentum=1"], 1, "No method here has a hyperparameter 'momentum': asgd takes lr."),
     (["run", "--method", "asgd"], 2, "Missing option '--lr'"),
     (["compare", "--method", "asgd", "--lrs", "1"], 1, "A grid is LOW:HIGH:NUMBER"),
     (["run", "--method", "asgd", "--lr", "0.1", "--cluster", "Fast:1"], 1, "A cluster is KIND:SECONDS"),

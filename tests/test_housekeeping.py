@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -12,12 +13,16 @@ import zipfile
 from pathlib import Path
 
 import accept
+import jsonschema
 import pytest
 import yaml
+
+import asgd_lib
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = {hook["id"]: hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]}
 JUPYTER = ("IPython", "ipykernel", "ipywidgets", "jupyter_core", "jupyter_client", "nbformat", "nbconvert", "papermill", "pytest", "sphinx")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*"))
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -53,11 +58,40 @@ def test_ruff_hook_reads_notebooks(tmp_path):
     assert done.returncode == 1 and "bad.ipynb" in done.stdout
 
 
-def test_workflow_calls_targets_that_exist():
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_call_targets_that_exist_and_pinned_actions(path):
+    jobs = yaml.safe_load(path.read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert all(("run" in step) != ("uses" in step) for step in steps)
+    called = [step["run"].split() for step in steps if "run" in step]
+    assert called and all(words[0] == "make" and set(words[1:]) <= TARGETS for words in called)
+    for words in called:
+        assert run("make", "--dry-run", *words[1:], cwd=ROOT).returncode == 0
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert [name for name in used if not re.fullmatch(r"[\w.-]+/[\w.-]+@(v\d+(\.\d+)*|[0-9a-f]{40})", name)] == []
+    assert all(job.get("timeout-minutes") for job in jobs.values()), "a job that hangs must end"
+
+
+def test_workflow_lints_tests_and_builds_the_site():
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
-    called = [step["run"].split() for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert {"test", "site"} <= {words[1] for words in called}
-    assert all(words[0] == "make" and set(words[1:]) <= TARGETS for words in called)
+    assert {"make lint", "make test", "make site"} <= {step.get("run") for job in jobs.values() for step in job["steps"]}
+
+
+def test_jupyterlab_is_told_in_its_own_words():
+    """JupyterLab reads past settings that it does not know; then its question about news would be back."""
+    told = json.loads((ROOT / "scripts" / "jupyterlab.json").read_text())
+    schemas = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas"
+    for plugin, values in told.items():
+        package, name = plugin.split(":")
+        known = json.loads((schemas / package / f"{name}.json").read_text())["properties"]
+        for key, value in values.items():
+            jsonschema.validate(value, known[key])
+    assert told["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
+
+
+def test_latest_release_in_the_changelog_is_this_version():
+    released = re.findall(r"^## \[(\d[^\]]*)\] - (\d{4}-\d{2}-\d{2})$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released and released[0][0] == asgd_lib.__version__
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".github/pull_request_template.md"])

@@ -19,13 +19,13 @@ LRS = {"slow": np.geomspace(0.005, 0.2, 7), "fast": np.geomspace(0.15, 1.9, 6)} 
 
 
 @lru_cache
-def seconds_to_eps(r: float, name: str, until: float, step: str, zeta: float = 0.0, **hyper) -> float:
+def seconds_to_eps(r: float, name: str, until: float, step: str, zeta: float = 0.0, fleet: tuple[float, ...] = SECONDS, **hyper) -> float:
     """Simulated seconds until the mean of |grad F|^2 over runs is below eps, with the best step size; inf where none gets there."""
     A = torch.linspace(0.05, 1.0, 8, dtype=torch.float64).expand(16, 8)
     b = zeta * torch.cos(torch.arange(16)[:, None] * math.pi / 15).double().expand(16, 8)  # sums to 0: the fast against the slow
     problem = Quadratic(A, b, sigma=(r * EPS) ** 0.5, x0=torch.full((8,), 1.4, dtype=torch.float64))
     methods = [METHODS[name](lr, **hyper) for lr in LRS[step]]
-    trace = simulate(clusters.Fixed(SECONDS), methods[0], until=until)
+    trace = simulate(clusters.Fixed(fleet), methods[0], until=until)
     table = replay(trace, methods, problem, seeds=SEEDS, every=8)
     means = table.groupby(["lr", "time"])["grad_norm_sq"].agg(["mean", "size"]).query(f"size >= {len(SEEDS)} and mean <= {EPS}")
     return float(means.reset_index()["time"].min()) if len(means) else math.inf
@@ -53,6 +53,16 @@ def test_ringmaster_is_as_good_as_the_better_of_rennala_and_asgd():
     for r, until, step in ((1, 120.0, "fast"), (100, 320.0, "slow")):
         best = min(seconds_to_eps(r, "asgd", until, "slow"), seconds_to_eps(r, "rennala", until, "fast", batch=r))
         assert seconds_to_eps(r, "ringmaster", until, step, threshold=r) <= 1.25 * best
+
+
+def test_a_straggler_stretches_minibatch_sgds_clock_and_no_other():
+    alike, late, until = (1.0,) * 16, (1.0,) * 15 + (20.0,), 45.0
+    for name, step, hyper, factor in (
+        ("sgd_minibatch", "fast", {}, 20), ("asgd", "slow", {}, 16 / 15), ("rennala", "fast", {"batch": 100}, 16 / 15),
+    ):  # fmt: skip
+        before = seconds_to_eps(100, name, until, step, fleet=alike, **hyper)
+        after = seconds_to_eps(100, name, until * factor, step, fleet=late, **hyper)
+        assert after / before == pytest.approx(factor, rel=0.2), name  # a dozen rounds, so that one more or less is 8 %
 
 
 def test_only_malenia_and_ringleader_are_unbiased_and_do_not_wait_idly_on_heterogeneous_data():

@@ -164,7 +164,7 @@ def test_intervals_shade_the_region_and_leave_open_what_lies_outside():
     assert texts(ax) == {"none (diverged)"}
     assert (ax.patches[0].get_x(), ax.patches[0].get_width()) == pytest.approx((0.9, 0.2))
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["in", "out", "gone"]
-    assert "98.33 %" in ax.get_title(loc="right")
+    assert ax.get_title(loc="right") == "shaded: expected; lines: 98.33 % intervals, 2 to 3 samples each"
 
 
 def test_intervals_without_an_end_stay_in_the_picture():

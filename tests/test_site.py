@@ -97,7 +97,7 @@ def test_reference_has_every_public_name(site):
         text = (site / "api" / f"{part}.html").read_text(encoding="utf-8")
         assert [name for name in names if f'<span class="pre">{name}</span>' not in text] == []
     commands = (site / "api" / "cli.html").read_text(encoding="utf-8")
-    assert [name for name in cli.asgd.commands if f"Usage: asgd {name}" not in commands] == []
+    assert [name for name in cli.COMMANDS if f"Usage: asgd {name}" not in commands] == []
     assert {path.stem for path in (site / "api").glob("*.html")} == site_sources.parts().keys()
 
 

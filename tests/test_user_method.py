@@ -196,6 +196,7 @@ BROKEN = {
     "ignores the step size": ([("self.lr *", "0.1 *")], "runs alone", "receive does not use self.lr"),
     "another precision": ([(STEP, "step = torch.ones(1, dtype=torch.double) *")], "precision", "float32 became one in torch.float64"),
     "climbs": ([("s.x - step", "s.x + step")], "descends", "look at the sign of the step"),
+    "climbs so fast that it ends at nan": ([(STEP, "step = -a.grad * a.grad.abs() ** 3 *")], "descends", "look at the sign of the step"),
     "says nothing": ([('    """x <- x - lr g. Source: these tests."""\n', "")], "form", "Mine has no docstring"),
 }
 

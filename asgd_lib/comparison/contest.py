@@ -36,9 +36,10 @@ def compare(
 
     Columns: `problem, split, cluster, method, lr, edge, seed, seconds, outcome, level`. An entry's step size `lr` is the one of `lrs` whose
     slowest tuning seed reaches the target first or, where none reaches it with all tuning seeds, the one that comes to rest lowest on
-    average; `edge` says that it is the least or the greatest of `lrs`, so that the entry is not known to be tuned. `seconds` (simulated) is
-    when the metric has come to the target to stay for the scenario's `hold`, inf where that does not happen before its `horizon`; `outcome`
-    says what happened instead (OUTCOMES), and `level` is then the mean metric of the last quarter of the time, over the target.
+    average; `edge` says that it is the least or the greatest of `lrs`, so that the entry is not known to be tuned (unless it makes no step
+    at all). `seconds` (simulated) is when the metric has come to the target to stay for the scenario's `hold`, inf where that does not
+    happen before its `horizon`; `outcome` says what happened instead (OUTCOMES), and `level` is then the mean metric of the last quarter
+    of the time, over the target.
 
     Runs are evaluated every `every` arrivals (default: n). All seeds of a scenario share its trace; with `own_traces` each meets its own.
     Entries are first run for the share `first_look` of the horizon, and only those that have no step size with which all seeds are there
@@ -71,7 +72,8 @@ def _play(this: _Round, lrs: list[float], tuning_seeds: list[int], seeds: list[i
     table = this.run({name: [lr] for name, lr in best.items()}, seeds)
     for name, value in zip(("problem", "split", "cluster"), this.scenario.key, strict=True):
         table[name] = value
-    table["edge"] = table["lr"].isin([lrs[0], lrs[-1]]) & (len(lrs) > 1)
+    moves = table["outcome"].ne("stalled").groupby(table["method"]).transform("any")  # who makes no step has no best step size
+    table["edge"] = table["lr"].isin([lrs[0], lrs[-1]]) & (len(lrs) > 1) & moves
     order = {entry.name: i for i, entry in enumerate(this.entries)}
     return table.sort_values(["method", "seed"], key=lambda c: c.map(order) if c.name == "method" else c)[list(COLUMNS)]
 

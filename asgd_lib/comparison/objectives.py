@@ -41,7 +41,7 @@ def quadratic(n: int, split: str, *, seed: int = 0, share: float = 0.02) -> Obje
     return Objective(problem, "gap", share * float(problem.metrics(problem.x0[None])["gap"]))
 
 
-def digits(n: int, split: str, *, seed: int = 0, share: float = 0.05, samples: int = 50) -> Objective:
+def digits(n: int, split: str, *, seed: int = 0, share: float = 0.05, samples: int = 30) -> Objective:
     """Softmax regression (l2 = 0.01) on the digits, `samples` images a class, their 24 principal components, 8 images a gradient.
 
     Solved when the loss above its minimum is `share` of what it was. Components are scaled to a mean squared norm of 32.
@@ -55,7 +55,7 @@ def digits(n: int, split: str, *, seed: int = 0, share: float = 0.05, samples: i
     return Objective(Softmax(features.float(), y, owners, batch=8, l2=0.01), "loss", least + share * (first - least))
 
 
-def fashion(n: int, split: str, *, seed: int = 0, share: float = 0.45, samples: int = 50) -> Objective:
+def fashion(n: int, split: str, *, seed: int = 0, share: float = 0.5, samples: int = 30) -> Objective:
     """A network of one hidden layer (16 units) on Fashion-MNIST, `samples` images a class, averaged to 7 x 7, 8 images a gradient.
 
     Solved when the loss is `share` of what it was: where its minimum lies, nobody knows.

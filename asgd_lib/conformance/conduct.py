@@ -9,7 +9,7 @@ import pickle
 import torch
 
 from asgd_lib.conformance.failure import Make, Nonconforming, demand
-from asgd_lib.conformance.setting import FIXED, by_hand, quadratic, random_trace
+from asgd_lib.conformance.setting import FIXED, by_hand, equal, quadratic, random_trace
 from asgd_lib.distributed.run import serve
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
@@ -46,7 +46,7 @@ def copies(make: Make) -> None:
         for step in steps[20:]:
             other = pickled.rule.receive(other, step.arrival)
         say = "A run that goes on from a copy of its state ends elsewhere: something is remembered outside the state, or told by identity."
-        demand(torch.equal(other.x, steps[-1].after.x) and other.k == steps[-1].after.k, say)
+        demand(equal(other.x, steps[-1].after.x) and other.k == steps[-1].after.k, say)
 
 
 def descends(make: Make) -> None:
@@ -76,4 +76,4 @@ def same_as_replayed(method: Method, problem: Problem, arrivals: int, seed: int)
     finally:
         torch.set_num_threads(threads)
     say = "A real run does not replay to the server's model: receive must depend on state and arrival alone."
-    demand(torch.equal(served.x, history.attrs["x"][0]) and served.used == history["used"].iloc[-1], say)
+    demand(equal(served.x, history.attrs["x"][0]) and served.used == history["used"].iloc[-1], say)

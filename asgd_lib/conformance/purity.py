@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from asgd_lib.conformance.failure import Make, demand
-from asgd_lib.conformance.setting import named_tensors, quadratic, random_trace
+from asgd_lib.conformance.setting import equal, named_tensors, quadratic, random_trace
 from asgd_lib.rules import Arrival, State
 
 _NEW = "workers still hold old models, so return new tensors: x = s.x - step, never x -= step nor x.sub_(step)"
@@ -23,7 +23,7 @@ def writes_nothing(make: Make) -> None:
     trace = random_trace(method, 40)
     rule, x0 = method.rule, problem.x0
     state = rule.init(x0, 4)
-    demand(x0._version == 0 and torch.equal(x0, quadratic().x0), f"init wrote into x0: {_NEW}.")
+    demand(x0._version == 0 and equal(x0, quadratic().x0), f"init wrote into x0: {_NEW}.")
     for e in range(len(trace)):
         _plain("s", state)
         block = torch.full((3, problem.d), 0.1 * (e + 1), dtype=torch.float64)
@@ -32,7 +32,7 @@ def writes_nothing(make: Make) -> None:
         kept, versions = [t.clone() for _, t in given], [t._version for _, t in given]
         after = rule.receive(state, arrival)
         for (name, now), old, version in zip(given, kept, versions, strict=True):
-            wrote = now._version != version or not torch.equal(now, old)
+            wrote = now._version != version or not equal(now, old)
             demand(not wrote, f"receive wrote into {name} at arrival {e}: {_NEW}.")
         again = rule.receive(state, arrival)
         if not same(after, again) or (after is state) != (again is state):
@@ -49,7 +49,7 @@ def writes_nothing(make: Make) -> None:
 def same(one: Any, other: Any) -> bool:
     """Whether two states are equal, tensors to the last bit."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+        return one.dtype == other.dtype and equal(one, other)
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and one == other

@@ -49,6 +49,14 @@ def named_tensors(value: Any, name: str = "s") -> list[tuple[str, Tensor]]:
     return [found for part, inner in zip(value, names, strict=True) for found in named_tensors(part, inner)]
 
 
+def equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers; nan equals nan, or a run that diverged would not be itself."""
+    if torch.equal(one, other):
+        return True
+    odd = one.isnan()
+    return one.shape == other.shape and torch.equal(odd, other.isnan()) and torch.equal(one[~odd], other[~odd])
+
+
 def tensors(value: Any) -> list[Tensor]:
     """All tensors inside nested tuples."""
     return [tensor for _, tensor in named_tensors(value)]

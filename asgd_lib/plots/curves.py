@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from asgd_lib.intervals import interval
-from asgd_lib.plots.style import NAMES, axes, caption, is_theory, legend, look_of
+from asgd_lib.plots.style import NAMES, axes, caption, is_theory, legend, look_of, span
 from asgd_lib.plots.style import looks as _looks
 from asgd_lib.plots.ticks import log_ticks
 
@@ -90,10 +90,8 @@ def _line(ax: Axes, rows: pd.DataFrame, x: str, y: str, value: Any, band: Band, 
 
 
 def _statistic(band: Band, logy: bool, n_seeds: list[int]) -> str:
-    least, most = min(n_seeds), max(n_seeds)
-    seeds = f"{most} seeds" if least == most else f"{least} to {most} seeds"
     what = {"range": "median and range", "t": f"{'geometric ' if logy else ''}mean and 95 % interval", None: "median"}[band]
-    return f"{what}, {seeds}"
+    return f"{what}, {span(n_seeds)} seeds"
 
 
 def prediction(ax: Axes, x: Any, y: Any, label: str) -> Axes:

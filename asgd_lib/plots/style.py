@@ -95,3 +95,9 @@ def is_theory(artist: Any) -> bool:
 def caption(ax: Axes, text: str) -> None:
     """A small line above the axes, on the right, that says what lines and bands are; titles go on the left."""
     ax.set_title(text, loc="right", fontsize="small", color="0.35")
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Whole numbers as words of a caption: `5`, or `3 to 5` where they differ."""
+    least, most = min(found := list(numbers)), max(found)
+    return f"{most}" if least == most else f"{least} to {most}"

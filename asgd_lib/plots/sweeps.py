@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import blended_transform_factory
 
-from asgd_lib.plots.style import NAMES, axes, caption, legend, look_of
+from asgd_lib.plots.style import NAMES, axes, caption, legend, look_of, span
 from asgd_lib.plots.style import looks as _looks
 from asgd_lib.plots.ticks import log_ticks
 
@@ -91,10 +91,7 @@ def scaling(
 
 
 def _seeds(numbers: Any) -> str:
-    least, most = min(numbers), max(numbers)
-    if most == 1:
-        return "one seed"
-    return f"median and range, {most if least == most else f'{least} to {most}'} seeds"
+    return "one seed" if max(numbers) == 1 else f"median and range, {span(numbers)} seeds"
 
 
 def _points(ax: Axes, x: np.ndarray, samples: Any, label: str, look: dict[str, Any], order: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
-from asgd_lib.plots.style import PALETTE, axes, caption
+from asgd_lib.plots.style import PALETTE, axes, caption, span
 from asgd_lib.plots.ticks import log_ticks
 from asgd_lib.verdicts import REPRODUCED, Verdict
 
@@ -37,8 +37,8 @@ def intervals(verdict: Verdict, xlabel: str, log: bool = False, ax: Axes | None 
             ax.annotate(one.shown, (0.5, place), xycoords=("axes fraction", "data"), ha="center", va="center")
             continue
         filled = PALETTE[0] if one.verdict == REPRODUCED else "white"
-        span = np.clip([one.low, one.high], left, right)
-        ax.plot(span, [place, place], color=PALETTE[0], linewidth=2, solid_capstyle="butt")
+        drawn = np.clip([one.low, one.high], left, right)
+        ax.plot(drawn, [place, place], color=PALETTE[0], linewidth=2, solid_capstyle="butt")
         ax.plot(one.measured, place, "o", color=PALETTE[0], markersize=7, markerfacecolor=filled, markeredgewidth=1.6)
     if log:
         ax.set_xscale("log")
@@ -46,6 +46,7 @@ def intervals(verdict: Verdict, xlabel: str, log: bool = False, ax: Axes | None 
     ax.set(xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), xlabel=xlabel)
     ax.set_yticks(range(len(rows)), [label for label, _ in rows])
     ax.grid(False, axis="y")
+    counts = [one.seeds for _, one in rows if one.seeds]
     level = max((100 * one.claim.level for _, one in rows if one.seeds), default=None)
-    caption(ax, "shaded: expected" + (f"; lines: {level:.4g} % intervals" if level else ""))
+    caption(ax, "shaded: expected" + (f"; lines: {level:.4g} % intervals, {span(counts)} samples each" if level else ""))
     return ax

@@ -1,0 +1,1 @@
+"""The commands of `asgd`, a module a group, each imported when it is called."""

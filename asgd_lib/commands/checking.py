@@ -1,0 +1,43 @@
+"""`asgd check`: whether a method conforms."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from asgd_lib import specs
+from asgd_lib.commands.options import JSON, METHOD
+from asgd_lib.conformance import CHECKS, conform
+
+
+@click.command()
+@click.argument("method", metavar="METHOD")
+@click.option("--processes/--no-processes", default=True, help="Run it on real processes as well; takes some seconds.")
+@JSON
+def check(method: str, processes: bool, as_json: bool) -> None:
+    """Whether METHOD does what every method owes its users; if not, a sentence says what to change, and the exit code is 1."""
+    if not conforms(method, processes, as_json):
+        sys.exit(1)
+
+
+check.help += f"\n\nMETHOD: {METHOD[0].lower()}{METHOD[1:]}."
+
+
+def conforms(method: str, processes: bool = True, as_json: bool = False) -> bool:
+    """Print what the checks find, and say whether all passed."""
+    findings = []
+    for finding in conform(specs.row(method), processes=processes):
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"  {'fails' if finding.problem else 'ok':6}{finding.check:22}{finding.problem or finding.asks}")
+    failed = bool(findings[-1].problem)
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings], indent=1))
+    elif failed:
+        left = ", ".join(list(CHECKS)[len(findings) :])
+        click.echo(f"{method} does not conform. Mend this first{f'; after it come: {left}' if left else ''}.")
+    else:
+        click.echo(f"{method} conforms: {len(findings)} checks passed.")
+    return not failed

@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+METHOD = "A name of the table of methods (`asgd list`), or path/to/file.py:Name"
+PROBLEM = [
+    click.option("--problem", default="softmax:digits", show_default=True, help="KIND:DATA, or MODULE:FUNCTION of the number of workers."),
+    click.option("--batch", default=32, show_default=True, help="Samples a gradient."),
+    click.option("--alpha", type=float, help="Split the data by Dirichlet(alpha); without it, evenly."),
+]
+CLUSTER = [
+    click.option("--workers", default=8, show_default=True, help="Number of workers."),
+    click.option("--cluster", default="Exponential:1.0", show_default=True, help="KIND:SECONDS for all, or worker by worker with commas."),
+    click.option("--arrivals", default=2000, show_default=True, help="Gradients that reach the server."),
+]
+SETTINGS = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A hyperparameter of the methods that have it; may be repeated."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+OUT = [
+    click.option("--seeds", default=3, show_default=True, help="Number of seeds of the gradients: 0, 1, ..."),
+    click.option("--every", type=int, help="Arrivals between checkpoints; default: twenty checkpoints."),
+    click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for history.parquet and loss.png."),
+    JSON,
+]
+
+
+def options(*some: Callable) -> Callable:
+    """All of these options, in this order."""
+
+    def decorate(function: Callable) -> Callable:
+        for option in reversed(some):
+            function = option(function)
+        return function
+
+    return decorate

@@ -1,0 +1,66 @@
+"""`asgd run`, `asgd replay`, `asgd compare`: histories of methods, simulated and replayed."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import click
+
+from asgd_lib import specs
+from asgd_lib.commands.options import CLUSTER, METHOD, OUT, PROBLEM, SETTINGS, options
+from asgd_lib.commands.report import replayed, report, show, write
+from asgd_lib.simulator import simulate
+from asgd_lib.sweep import sweep
+from asgd_lib.trace import Trace
+from asgd_lib.tuning import tuned
+
+
+@click.command()
+@click.option("--method", required=True, help=f"{METHOD}.")
+@click.option("--lr", type=float, required=True, help="Step size.")
+@options(SETTINGS, *PROBLEM, *CLUSTER, *OUT)
+def run(method, lr, settings, problem, batch, alpha, workers, cluster, arrivals, seeds, every, out, as_json) -> None:
+    """Simulate one method on a cluster and replay it on a problem."""
+    chosen = specs.methods([method], [lr], settings)
+    made, machine = specs.problem(problem, workers, batch=batch, alpha=alpha), specs.cluster(cluster, workers)
+    trace = simulate(machine, chosen[0], arrivals=arrivals)
+    report(replayed(trace, chosen, made, seeds, every), ["seed"], out, as_json, trace)
+
+
+@click.command("replay")
+@click.argument("path", metavar="TRACE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--method", "names", multiple=True, required=True, help=f"{METHOD}; may be repeated.")
+@click.option("--lr", "lrs", type=float, multiple=True, required=True, help="Step size; may be repeated.")
+@options(SETTINGS, *PROBLEM, *OUT)
+def replay_(path, names, lrs, settings, problem, batch, alpha, seeds, every, out, as_json) -> None:
+    """What methods make of the arrivals in TRACE: a saved trace, or the journal of a real run."""
+    chosen = specs.methods(names, lrs, settings)
+    trace = Trace.load(path)
+    made = specs.problem(problem, trace.n, batch=batch, alpha=alpha)
+    report(replayed(trace, chosen, made, seeds, every), ["method", "lr"], out, as_json)
+
+
+@click.command()
+@click.option("--method", "names", multiple=True, required=True, help=f"{METHOD}; name two or more.")
+@click.option("--lrs", default="0.003:3:7", show_default=True, help="Grid of step sizes, LOW:HIGH:NUMBER, geometric; the same for all.")
+@click.option("--target", type=float, help="Compare by the seconds to this loss, instead of by the loss at the end.")
+@click.option("--jobs", default=1, show_default=True, help="Processes.")
+@click.option("--cache", type=click.Path(file_okay=False), help="Folder that remembers finished runs.")
+@options(SETTINGS, *PROBLEM, *CLUSTER, *OUT)
+def compare(
+    names, lrs, target, jobs, cache, settings, problem, batch, alpha, workers, cluster, arrivals, seeds, every, out, as_json
+) -> None:  # fmt: skip
+    """Tune every method on the same grid of step sizes, and compare them at their best, with intervals over seeds."""
+    methods = specs.methods(names, specs.grid(lrs), settings)
+    made, machine = specs.problem(problem, workers, batch=batch, alpha=alpha), specs.cluster(cluster, workers)
+    every = every or max(1, arrivals // 20)
+    history = sweep(methods, machine, made, arrivals=arrivals, seeds=range(seeds), every=every, jobs=jobs, cache=cache)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = tuned(history, target=target).drop(columns=["cluster", "problem"]).sort_values("value", kind="stable")
+    show(table, as_json)
+    for warning in caught:
+        click.echo(f"warning: {warning.message}", err=True)
+    if out is not None:
+        write(history, out, as_json)

@@ -111,12 +111,12 @@ def simulate_rows(scale: float) -> list[dict]:
 
 def memory_rows(scale: float) -> list[dict]:
     """Peak memory (MB) at n = 1,000, each contender in a process of its own, on 60,000 samples."""
-    rows = []
+    rows, threads = [], os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     for name in ("softmax 784-10", "MLP 784-128-10"):
         row = {"workload": name, "n": 1000}
         for who in ("plain", "replay"):
             command = [sys.executable, str(ROOT / "scripts/contenders.py"), who, name, "1000", str(max(1500, int(3000 * scale)))]
-            row[f"{who}_mb"] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            row[f"{who}_mb"] = float(subprocess.run(command, check=True, capture_output=True, text=True, env=threads).stdout)
         rows.append(row)
         print(f"  {name:24} plain {row['plain_mb']:,.0f} MB   replay {row['replay_mb']:,.0f} MB", flush=True)
     return rows

@@ -31,7 +31,7 @@ ratios are what to look at.
 
 ## What was asked
 
-Thresholds from before the first measurement (`scripts/bench_asked.py`), against this run.
+Thresholds (`scripts/bench_asked.py`), none of them moved after a measurement, beside what this run gave.
 
 | what | asked | measured | |
 |-|-|-|-|
@@ -108,8 +108,8 @@ PEERS = """
 
 Other simulators of asynchronous training on the same work (`make bench-peers`, `scripts/peers`): 60,000 random samples of 784 features,
 {n} workers with lognormal speeds, one gradient of 32 samples a job, step size 0.02, evaluation and logging off, one thread, each in a
-process and an environment of its own, in turns with the plain loop. They are frameworks for federated learning: FedAsync with one local
-step is the nearest that they have to asynchronous SGD, and the generality that costs them time is not needed here.
+process and an environment of its own, in turns with the plain loop, processor time. They are frameworks for federated learning: FedAsync
+with one local step is the nearest that they have to asynchronous SGD, and the generality that costs them time is not needed here.
 
 | workload | contender | us an update | against the plain loop |
 |-|-|-|-|

@@ -20,6 +20,7 @@ from asgd_lib import METHODS, Trace, clusters, partition, problems
 
 RUNNERS = {"make", "source", "papermill", "asgd", "export", "torchrun", "srun"}  # one test each; `export` is part of the last two
 SECONDS = 300
+COLUMNS = 101  # of code that a page of README.md shows
 BITS = """
 import torch
 assert torch.equal(again.attrs["x"][0], served.x), "a replay of the real run gives another model"
@@ -49,6 +50,8 @@ def folder(tmp_path) -> Path:
 
 def test_it_is_short():
     assert len(readme.TEXT.splitlines()) < 200
+    wide = [line for block in readme.blocks() for line in block.text.splitlines() if len(line) > COLUMNS]
+    assert not wide, "a reader has to scroll to see the end of these"
 
 
 def test_every_block_is_tried_by_a_test_below():

@@ -133,6 +133,15 @@ def test_asgd_lines_run_in_their_order(folder):
         assert "Traceback" not in done.stderr and "warning" not in done.stderr.lower(), f"{line}: {done.stderr}"
 
 
+@pytest.mark.slow
+def test_the_method_of_ones_own_conforms(folder):
+    """The rule in README.md, saved under the name that the line below it gives."""
+    path, name = re.search(r"make compare METHOD=(\w+\.py):(\w+)", readme.TEXT).groups()
+    [block] = [block for block in readme.blocks() if f"class {name}" in block.text]
+    (folder / path).write_text(block.text, encoding="utf-8")
+    shell(f"asgd check {path}:{name} --no-processes", folder)
+
+
 def launched(command: str, ports: dict[str, int]) -> str:
     """The command, with addresses of this machine for those of its example."""
     for given, port in ports.items():

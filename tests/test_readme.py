@@ -224,9 +224,8 @@ def test_table_of_methods_is_the_table_of_methods():
     for name, hyperparameters in shown.items():
         known = inspect.signature(METHODS[name].rule).parameters
         assert hyperparameters.keys() <= known.keys(), name
-        if name != "sgd_minibatch":  # its row of momenta shows a value, the others show defaults
-            wrong = {key: value for key, value in hyperparameters.items() if value and known[key].default != ast.literal_eval(value)}
-            assert not wrong, f"{name}: {wrong}"
+        wrong = {key: value for key, value in hyperparameters.items() if value and known[key].default != ast.literal_eval(value)}
+        assert not wrong, f"{name}: {wrong}"
 
 
 def test_names_of_clusters_problems_and_partitions_exist():

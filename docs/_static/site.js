@@ -1,5 +1,5 @@
 // Figures of several panels are wider than a page: on a phone they scroll in their place, and a click shows any of them at full size.
-const PAGE = 800; // CSS pixels, the width of the text on a desk
+const PAGE = 650; // CSS pixels; what is narrower can be read on a phone as it is
 const BOOK = 0.7; // size on a phone, of the full size
 
 document.addEventListener("DOMContentLoaded", () => {

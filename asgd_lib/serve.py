@@ -1,7 +1,7 @@
 """`torchrun --nproc-per-node 5 -m asgd_lib.serve --problem softmax:digits --method dude --lr 0.05 --arrivals 2000 --folder runs/dude`
 
-One process is the server, all others are workers; without torchrun, `--workers 4` starts them on this machine. README, "On a cluster",
-has the commands for several machines.
+One process is the server, all others are workers; without torchrun, `--workers 4` starts them on this machine. README, "Real
+processes", has the commands for several machines.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--problem", required=True, help="KIND:DATA, as in softmax:digits, or MODULE:FUNCTION, a function of the number of workers")
     add("--method", required=True, help="a name of the table of methods, or path/to/file.py:Name")
     add("--lr", type=float, required=True, help="step size")
-    add("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further hyperparameters of the method")
+    add("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="further hyperparameters of the method")
     add("--arrivals", type=int, required=True, help="gradients to process, those before a resumption included")
     add("--workers", type=int, help="processes to start here; torchrun knows the number itself")
     add("--batch", type=int, default=32, help="samples a gradient")
     add("--alpha", type=float, help="split the data by Dirichlet(alpha); without it, evenly")
     add("--cluster", help="inject worker times: KIND:SECONDS, as in Exponential:0.02")
-    add("--seed", type=int, default=known["seed"])
+    add("--seed", type=int, default=known["seed"], help="of the injected times and of what is random in a gradient")
     add("--folder", help="where journal, checkpoint and trace go")
     add("--resume", action="store_true", help="go on with the run in that folder; so does every process that torchrun restarts")
     add("--checkpoint-every", type=float, default=known["checkpoint_every"], help="seconds")

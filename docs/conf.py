@@ -36,6 +36,7 @@ html_theme = "furo"
 html_title = "asgd_lib"
 html_static_path = [str(HERE / "_static")]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {

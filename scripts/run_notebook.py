@@ -11,12 +11,15 @@ import signal
 import sys
 from pathlib import Path
 
-import papermill
-import yaml
-from file_kernels import AsyncFileKernelManager, start_again_once
-from papermill.exceptions import PapermillExecutionError
+# Where it is installed, jsonschema builds a grammar of web addresses for more than a second; no notebook's metadata needs it.
+sys.modules.setdefault("rfc3987_syntax", None)
 
-from asgd_lib.atomic import atomic_path
+import papermill  # noqa: E402
+import yaml  # noqa: E402
+from file_kernels import AsyncFileKernelManager, start_again_once  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
+
+from asgd_lib.atomic import atomic_path  # noqa: E402
 
 
 def parameters(notebook: Path, values: Path | None) -> dict:

@@ -29,14 +29,17 @@ outside, *partly* where it lies across or where conditions disagree, and *not te
 
 def gather(target: Path) -> None:
     """Fill the empty folder `target` with all sources of the site."""
-    copy_referenced(ROOT / "README.md", target)
-    for name in DOCUMENTS:
+    for name in ("README.md", *DOCUMENTS):
         if (ROOT / name).is_file():
-            shutil.copyfile(ROOT / name, target / name)
-            copy_referenced(ROOT / name, target)
+            text = (ROOT / name).read_text(encoding="utf-8")
+            copy_referenced(text, ROOT, target)
+            if name != "README.md":
+                (target / name).write_text(text, encoding="utf-8")
     (target / "notebooks").mkdir()
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         notebook = prepared(json.loads(path.read_text(encoding="utf-8")))
+        prose = ("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+        copy_referenced("\n".join(prose), path.parent, target / "notebooks")
         (target / "notebooks" / path.name).write_text(json.dumps(notebook), encoding="utf-8")
     verdicts = load_verdicts(ROOT / "notebooks")
     (target / "VERDICTS.md").write_text(verdicts_page(verdicts, target / "notebooks"), encoding="utf-8")
@@ -44,13 +47,13 @@ def gather(target: Path) -> None:
     (target / "index.md").write_text(start_page(target), encoding="utf-8")
 
 
-def copy_referenced(document: Path, target: Path) -> None:
-    """Put pictures and other files that a document leads to, pages excepted, where its links expect them."""
-    for found in REFERENCE.finditer(document.read_text(encoding="utf-8")):
+def copy_referenced(text: str, base: Path, target: Path) -> None:
+    """Put pictures and other files that a text in the folder `base` leads to, pages excepted, where its links expect them."""
+    for found in REFERENCE.finditer(text):
         path = Path(found[1] or found[2])
-        if (ROOT / path).is_file() and path.suffix not in (".md", ".ipynb"):
+        if (base / path).is_file() and path.suffix not in (".md", ".ipynb"):
             (target / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / path, target / path)
+            shutil.copyfile(base / path, target / path)
 
 
 def prepared(notebook: dict[str, Any]) -> dict[str, Any]:

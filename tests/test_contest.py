@@ -77,7 +77,7 @@ def test_the_figure_has_a_row_a_scenario_and_a_place_for_never():
 def small(monkeypatch):
     monkeypatch.setattr(contest, "CLUSTERS", ("equal",))
     monkeypatch.setattr(contest, "SEEDS", (0, 1))
-    monkeypatch.setattr(contest, "LRS", (0.01, 0.1, 1.0))
+    monkeypatch.setattr(contest, "LRS", (0.02, 0.05, 0.1, 0.2))
 
 
 def test_contest_prints_where_a_file_stands_and_remembers_what_it_computed(small, tmp_path):

@@ -20,6 +20,7 @@ from asgd_lib import METHODS, Trace, clusters, partition, problems
 
 RUNNERS = {"make", "source", "papermill", "asgd", "export", "torchrun", "srun"}  # one test each; `export` is part of the last two
 SECONDS = 300
+COLUMNS = 101  # of code that a page of README.md shows
 BITS = """
 import torch
 assert torch.equal(again.attrs["x"][0], served.x), "a replay of the real run gives another model"
@@ -49,6 +50,8 @@ def folder(tmp_path) -> Path:
 
 def test_it_is_short():
     assert len(readme.TEXT.splitlines()) < 200
+    wide = [line for block in readme.blocks() for line in block.text.splitlines() if len(line) > COLUMNS]
+    assert not wide, "a reader has to scroll to see the end of these"
 
 
 def test_every_block_is_tried_by_a_test_below():
@@ -128,6 +131,15 @@ def test_asgd_lines_run_in_their_order(folder):
     for line, done in printed.items():
         assert done.stdout.strip(), line
         assert "Traceback" not in done.stderr and "warning" not in done.stderr.lower(), f"{line}: {done.stderr}"
+
+
+@pytest.mark.slow
+def test_the_method_of_ones_own_conforms(folder):
+    """The rule in README.md, saved under the name that the line below it gives."""
+    path, name = re.search(r"make compare METHOD=(\w+\.py):(\w+)", readme.TEXT).groups()
+    [block] = [block for block in readme.blocks() if f"class {name}" in block.text]
+    (folder / path).write_text(block.text, encoding="utf-8")
+    shell(f"asgd check {path}:{name} --no-processes", folder)
 
 
 def launched(command: str, ports: dict[str, int]) -> str:
@@ -212,9 +224,8 @@ def test_table_of_methods_is_the_table_of_methods():
     for name, hyperparameters in shown.items():
         known = inspect.signature(METHODS[name].rule).parameters
         assert hyperparameters.keys() <= known.keys(), name
-        if name != "sgd_minibatch":  # its row of momenta shows a value, the others show defaults
-            wrong = {key: value for key, value in hyperparameters.items() if value and known[key].default != ast.literal_eval(value)}
-            assert not wrong, f"{name}: {wrong}"
+        wrong = {key: value for key, value in hyperparameters.items() if value and known[key].default != ast.literal_eval(value)}
+        assert not wrong, f"{name}: {wrong}"
 
 
 def test_names_of_clusters_problems_and_partitions_exist():

@@ -26,6 +26,11 @@ BROKEN_MATH = """
 """
 MISSING_PICTURES = "[...document.images].filter(one => one.offsetParent && !(one.complete && one.naturalWidth)).map(one => one.src)"
 TOO_WIDE = "document.documentElement.scrollWidth - window.innerWidth"
+# Figures are drawn for 100 dots an inch, with letters of 9 points or more: below half of that size nobody reads them.
+SMALL_FIGURES = """
+[...document.querySelectorAll('.cell_output img')]
+.filter(one => one.offsetParent && one.width < .5 * one.naturalWidth).map(one => one.alt || one.src)
+"""
 # Least contrast of any text with the first opaque colour behind it, after the Web Content Accessibility Guidelines.
 FAINTEST = """
 (() => {
@@ -113,6 +118,7 @@ def test_pages_work_in_a_browser_on_a_phone_and_in_the_dark(site, tab):
         assert tab.ask(TOO_WIDE) <= 0, f"{page.name} is wider than a phone"
         contrast, where = tab.ask(FAINTEST)
         assert contrast > 4.5, f"{page.name}: {where} has a contrast of {contrast:.1f} in the dark"
+        assert tab.ask(SMALL_FIGURES) == [], f"{page.name}: writing in these is too small to read on a phone"
         assert tab.complaints == [], page.name
 
 

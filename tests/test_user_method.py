@@ -9,7 +9,7 @@ import torch
 from cases import FIXED, RANDOM, quadratic
 
 from asgd_lib import METHODS, load_method, replay, simulate
-from asgd_lib.conformance import CHECKS, conform
+from asgd_lib.conformance import CHECKS, Nonconforming, conform
 from asgd_lib.policies import Barrier, Greedy, Quorum
 from asgd_lib.rules import SGD
 from asgd_lib.sweep import sweep
@@ -183,7 +183,7 @@ BROKEN = {
     ),
     "draws random numbers": ([(STEP, "step = torch.rand(1) *")], "writes nothing", "it draws random numbers. Draw them from asgd_lib.rng"),
     "remembers outside": (
-        [(STEP, "SEEN.append(1); step = 0.5 ** len(SEEN) *")],
+        [(STEP, "SEEN.append(1); step = (1 + len(SEEN) % 7) *")],
         "writes nothing",
         "something outside its state. Put it into",
     ),
@@ -207,3 +207,27 @@ def test_a_broken_rule_is_told_in_a_sentence(case, tmp_path):
     *fine, last = conform(found(tmp_path, *changes), processes=False)
     assert not any(finding.problem for finding in fine)
     assert last.check == check and re.search(words, last.problem) and last.problem.endswith("."), last
+
+
+# Checks that others precede in `conform` find something by themselves, too: cause and words.
+ALONE = {
+    "repeats": ([(STEP, "SEEN.append(1); step = (1 + len(SEEN) % 7) *")], "A second replay of the same trace gave other numbers"),
+    "runs alone": ([(STEP, "step = 1 / (1 + a.grad.norm()) *")], "lr = 0.02 and seed 0 beside three others is not the run alone"),
+    "batches": ([(STEP, "step = a.grad.untyped_storage().nbytes() *")], "With 1 gradients a call other models come out than with many"),
+    "without coordinates": ([(STEP, "if a.grad.norm() < 1.5: return s\n        step =")], "are 1 on a real model and 0 on one without"),
+    "copies": ([(SIZE, f"{SIZE}\n    key: object = field(default_factory=object)"), ("import dataclass\n", "import dataclass, field\n")],
+        "A pickled or copied method does not equal the original"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("check", ALONE)
+def test_each_check_can_fail(check, tmp_path):
+    changes, words = ALONE[check]
+    with pytest.raises(Nonconforming, match=words):
+        CHECKS[check](found(tmp_path, *changes))
+
+
+@pytest.mark.slow
+def test_real_processes_are_told_from_their_replay(tmp_path):
+    with pytest.raises(Nonconforming, match="A real run does not replay to the server's model"):
+        CHECKS["real processes"](found(tmp_path, (STEP, "SEEN.append(1); step = (1 + len(SEEN) % 7) *")))

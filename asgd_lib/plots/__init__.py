@@ -5,6 +5,7 @@ from asgd_lib.plots.counts import delay_histogram, share_of_work
 from asgd_lib.plots.curves import convergence, prediction
 from asgd_lib.plots.live import explore
 from asgd_lib.plots.profiles import heatmap, profiles
+from asgd_lib.plots.standing import standing
 from asgd_lib.plots.style import looks, style
 from asgd_lib.plots.sweeps import lr_curve, scaling
 from asgd_lib.plots.timeline import gantt
@@ -12,5 +13,5 @@ from asgd_lib.plots.verdicts import intervals
 
 __all__ = [
     "convergence", "delay_histogram", "explore", "gantt", "heatmap", "intervals", "looks", "lr_curve", "partition", "prediction",
-    "profiles", "scaling", "share_of_work", "style",
+    "profiles", "scaling", "share_of_work", "standing", "style",
 ]  # fmt: skip

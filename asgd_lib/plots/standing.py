@@ -22,13 +22,15 @@ def standing(ratios: pd.DataFrame, method: str, labels: Sequence[str] | None = N
     """
     if method not in ratios:
         raise ValueError(f"The table has no method {method!r}; it has {', '.join(ratios)}.")
-    ax = axes(ax, height=1.6 + 0.34 * len(ratios))
+    ax = axes(ax, height=1.3 + 0.34 * len(ratios))
     values, others = ratios[method].to_numpy(), ratios.drop(columns=method).to_numpy()
     finite = ratios.to_numpy()[np.isfinite(ratios.to_numpy())]
     never = _ROOM * max(2.0, finite.max(initial=1.0))
     rows = np.arange(len(ratios))
     shown = np.isfinite(others)
-    ax.plot(others[shown], np.broadcast_to(rows[:, None], others.shape)[shown], "|", color="0.45", markersize=9, label="the others")
+    ax.plot(
+        others[shown], np.broadcast_to(rows[:, None], others.shape)[shown], "|", color="0.3", markersize=9, zorder=3, label="the others"
+    )
     mine = np.where(np.isfinite(values), values, never)
     ax.plot(mine, rows, "o", color=PALETTE[0], markersize=7, label=method)
     for row, count in zip(rows, (~shown).sum(1), strict=True):
@@ -43,6 +45,6 @@ def standing(ratios: pd.DataFrame, method: str, labels: Sequence[str] | None = N
     names = [" / ".join(map(str, np.atleast_1d(key))) for key in ratios.index] if labels is None else list(labels)
     ax.set_yticks(rows, names)
     ax.grid(False, axis="y")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.5 / (0.34 * len(ratios))), ncols=2, frameon=False)
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     caption(ax, "medians over seeds; numbers: how many others never arrive")
     return ax

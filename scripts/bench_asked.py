@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-SWEEPS = {"quadratic d=100, noisy": 20.0, "softmax, digits": 5.0, "MLP 784-128-10": 2.0}
+REPLAYS = {"quadratic d=100, noisy": 8.0, "softmax, digits": 3.0, "softmax 784-10": 3.0, "MLP 784-128-10": 2.0}  # at n = 100; else 1
+SWEEPS = {"quadratic d=100, noisy": 20.0, "softmax, digits": 5.0}
+ONE_BY_ONE = {"softmax, digits": 2.0}
 DUDE = 1.2
 SIMULATE_SECONDS = 10.0
 IMPORT_SECONDS = 2.0
@@ -13,15 +15,21 @@ IMPORT_SECONDS = 2.0
 def asked(result: dict, served: list[dict] | None = None) -> Iterator[tuple[str, str, str, bool]]:
     """What, threshold, measured, met: one row each, from the numbers of `bench` and of `bench_serve`."""
     for row in result["replay"]:
+        ratio, least = row["plain_us"] / row["replay_us"], REPLAYS.get(row["workload"], 1.0) if row["n"] == 100 else 1.0
+        yield f"replay, {row['workload']}, n = {row['n']:,}: against the plain loop", f">= {least:.0f}x", f"{ratio:.2f}x", ratio >= least
+    for row in result["replay"]:
         if row["workload"].startswith("MLP") and row["n"] == 100:
             share = row["limit_us"] / row["replay_us"]
             yield "replay of the MLP, n = 100: share of the gradients' limit", ">= 70%", f"{share:.0%}", share >= 0.7
-        if row["workload"].startswith("CNN"):
-            ratio = row["plain_us"] / row["replay_us"]
-            yield f"replay of the CNN, n = {row['n']:,}: against the plain loop", ">= 1.0x", f"{ratio:.2f}x", ratio >= 1.0
+    for row in result["memory"]:
+        if row["workload"].startswith("MLP"):
+            mine, other = row["replay_mb"], row["plain_mb"]
+            yield "replay of the MLP, n = 1,000: peak memory", "below the plain loop's", f"{mine:,.0f} of {other:,.0f} MB", mine < other
     for row in result["sweep"]:
-        ratio, least = row["plain_us"] / row["sweep_us"], SWEEPS[row["workload"]]
-        yield f"sweep of {row['runs']}, {row['workload']}: against the plain loop", f">= {least:.0f}x", f"{ratio:.1f}x", ratio >= least
+        for other, limits, words in (("plain_us", SWEEPS, "the plain loop"), ("one_us", ONE_BY_ONE, "our runs one by one")):
+            if row["workload"] in limits:
+                ratio, least = row[other] / row["sweep_us"], limits[row["workload"]]
+                yield f"sweep of {row['runs']}, {row['workload']}: against {words}", f">= {least:.0f}x", f"{ratio:.1f}x", ratio >= least
     for row in result["dude"]:
         ratio = row["dude_us"] / row["asgd_us"]
         yield f"DuDe, n = {row['n']:,}: an update's time over ASGD's", f"<= {DUDE}", f"{ratio:.2f}", ratio <= DUDE

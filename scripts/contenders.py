@@ -1,12 +1,13 @@
 """What replay is measured against: the event loop that one would write by hand, and the gradients alone.
 
-Each of them evaluates the whole objective twice, at its first and at its last model, because `replay` does.
+Where they are timed, `replay` gets its problem `unevaluated`: the others do not look at the objective either.
 
     python scripts/contenders.py plain|replay WORKLOAD N ARRIVALS     one of them in a process of its own; prints peak memory in MB
 """
 
 from __future__ import annotations
 
+import copy
 import heapq
 import re
 import resource
@@ -20,7 +21,6 @@ import asgd_lib as asgd
 
 WORKLOADS = ("quadratic d=100, noisy", "softmax, digits", "softmax 784-10", "MLP 784-128-10", "CNN, digits")
 LR = 0.01
-CHUNK = 2048  # samples of one evaluation by autograd
 AHEAD = 1024  # jobs whose samples are drawn in one call
 
 
@@ -55,32 +55,19 @@ def cluster(n: int) -> asgd.clusters.Cluster:
     return asgd.clusters.LogNormal((1.0,) * n, sigma=1.0)
 
 
-def evaluate(problem, module: nn.Module, values: list[torch.Tensor]) -> tuple[float, float]:
-    """Loss and squared norm of the gradient over all samples at the parameters `values`, by autograd in chunks."""
-    parameters = list(module.parameters())
-    with torch.no_grad():
-        for p, value in zip(parameters, values, strict=True):
-            p.copy_(value)
-    if isinstance(module, Quad):
-        norm = float(values[0].square().sum())
-        return 0.5 * norm, norm
-    total, sums = 0.0, [torch.zeros_like(p) for p in parameters]
-    for X, y in zip(problem.X.split(CHUNK), problem.y.split(CHUNK), strict=True):
-        loss = nn.functional.cross_entropy(module(X), y, reduction="sum") / len(problem.y)
-        total += float(loss.detach())
-        for mine, g in zip(sums, torch.autograd.grad(loss, parameters), strict=True):
-            mine += g
-    return total, sum(float(g.square().sum()) for g in sums)
+def unevaluated(problem: asgd.problems.Problem) -> asgd.problems.Problem:
+    """The problem with metrics that cost nothing and say nothing."""
+    quiet = copy.copy(problem)
+    quiet.metrics = lambda x: dict.fromkeys(("loss", "grad_norm_sq"), torch.zeros(len(x)))
+    return quiet
 
 
-def plain_loop(problem, module: nn.Module, n: int, arrivals: int, evaluated: bool = True) -> None:
+def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
     """Asynchronous SGD as a researcher would write it in an afternoon: a heap, a copy of the model for every worker, autograd."""
     clock, generator = cluster(n).clock(0), torch.Generator().manual_seed(0)
     parameters = list(module.parameters())
     held = [[p.detach().clone() for p in parameters] for _ in range(n)]
     server = [p.detach().clone() for p in parameters]
-    if evaluated:
-        evaluate(problem, module, server)
     begun = [1] * n
     heap = [(clock(w, 0, 0.0)[0], w) for w in range(n)]
     heapq.heapify(heap)
@@ -102,8 +89,6 @@ def plain_loop(problem, module: nn.Module, n: int, arrivals: int, evaluated: boo
             mine.copy_(value)
         heapq.heappush(heap, (now + clock(w, begun[w], now)[0], w))
         begun[w] += 1
-    if evaluated:
-        evaluate(problem, module, server)
 
 
 def replayed(problem, n: int, arrivals: int, name: str = "asgd") -> None:
@@ -130,8 +115,7 @@ def calls(problem, n: int, arrivals: int) -> list[int]:
 
 @torch.no_grad()
 def gradients_alone(problem, n: int, sizes: list[int]) -> None:
-    """As many gradients as `sizes` says, call by call, the samples of many calls drawn at once; and the two evaluations."""
-    problem.metrics(problem.x0.view(1, -1))
+    """As many gradients as `sizes` says, call by call, the samples of many calls drawn at once."""
     x = problem.x0.expand(max(sizes), 1, 1, -1).contiguous()
     seed = torch.zeros(1, dtype=torch.int64)
     job = torch.arange(sum(sizes))
@@ -143,7 +127,6 @@ def gradients_alone(problem, n: int, sizes: list[int]) -> None:
         now = slice(first - low, first - low + size)
         problem.grad_at(x[:size], worker[low:high][now], tuple(draw[now] for draw in draws))
         first += size
-    problem.metrics(problem.x0.view(1, -1))
 
 
 def main() -> int:

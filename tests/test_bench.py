@@ -36,8 +36,8 @@ def test_the_whole_benchmark_runs_and_makes_a_page(tmp_path):
     numbers = [v for rows in result.values() if isinstance(rows, list) for row in rows for v in row.values() if not isinstance(v, str)]
     assert min(numbers) > 0
     page = bench_report.page(result)
-    assert page.count("\n| MLP 784-128-10") == 4 and "nan" not in page
-    assert len(list(asked(result))) == 1 + 2 + 3 + 3 + 1 + 1 + 2
+    assert page.count("\n| MLP 784-128-10") == 3 and "nan" not in page
+    assert len(list(asked(result))) == 10 + 1 + 1 + 3 + 3 + 1 + 1 + 2
     bench_report.figure(result).savefig(tmp_path / "bench.png")
 
 
@@ -46,28 +46,30 @@ def test_the_committed_page_is_what_the_committed_numbers_say():
     page = bench_report.page(result, served, peers)
     assert (ROOT / "BENCHMARKS.md").read_text() == page
     of_peers = [] if peers is None else [row for row in peers["rows"] if row["workload"].startswith("MLP")]
-    assert page.count("\n| MLP 784-128-10 |") == 6 + len(of_peers)
+    assert page.count("\n| MLP 784-128-10 |") == 5 + len(of_peers)
 
 
 def test_every_threshold_is_missed_by_a_number_just_beyond_it():
     result, served, _ = committed()
+    times = lambda r: {"q": 8.0, "s": 3.0, "M": 2.0, "C": 1.0}[r["workload"][0]] if r["n"] == 100 else 1.0  # noqa: E731
     good = result | {
-        "replay": [r | {"plain_us": 10.0, "replay_us": 10.0, "limit_us": 7.0} for r in result["replay"]],
-        "sweep": [r | {"plain_us": {"q": 20.0, "s": 5.0, "M": 2.0}[r["workload"][0]], "sweep_us": 1.0} for r in result["sweep"]],
+        "replay": [r | {"plain_us": 10 * times(r), "replay_us": 10.0, "limit_us": 7.0} for r in result["replay"]],
+        "memory": [r | {"replay_mb": 99.0, "plain_mb": 100.0} for r in result["memory"]],
+        "sweep": [r | {"plain_us": {"q": 20.0, "s": 5.0}[r["workload"][0]], "one_us": 2.0, "sweep_us": 1.0} for r in result["sweep"]],
         "dude": [r | {"asgd_us": 1.0, "dude_us": 1.2 if r["n"] == 1000 else 1.0} for r in result["dude"]],
         "simulate": [r | {"arrivals": 100_000, "seconds": 0.999} for r in result["simulate"]],
         "imports": [r | {"seconds": 1.99} for r in result["imports"]],
     }
     served = [r | {"ratio": 1.0} for r in served]
-    assert len(list(asked(good, served))) == 15 and all(met for *_, met in asked(good, served))
-    worse = {"replay_us": 1.01, "sweep_us": 1.01, "dude_us": 1.01, "seconds": 1.02}
+    assert len(list(asked(good, served))) == 24 and all(met for *_, met in asked(good, served))
+    worse = {"replay_us": 1.01, "replay_mb": 1.02, "sweep_us": 1.01, "dude_us": 1.01, "seconds": 1.02}
     bad = {
         name: [r | {k: r[k] * f for k, f in worse.items() if k in r} for r in rows] for name, rows in good.items() if isinstance(rows, list)
     }
     rows = list(asked(bad, [r | {"ratio": 0.99} for r in served]))
     missed = {what for what, *_, met in rows if not met}
-    assert missed == {what for what, *_ in rows} - {f"DuDe, n = {n}: an update's time over ASGD's" for n in (10, 100)} - {rows[9][0]}
-    assert rows[9][0].startswith("DuDe: an update at n = 1,000")  # both ends grew alike
+    assert missed == {what for what, *_ in rows} - {f"DuDe, n = {n}: an update's time over ASGD's" for n in (10, 100)} - {rows[18][0]}
+    assert rows[18][0].startswith("DuDe: an update at n = 1,000")  # both ends grew alike
 
 
 @pytest.mark.slow
@@ -81,7 +83,7 @@ def test_real_processes_are_measured(tmp_path):
 
 
 @pytest.mark.parametrize("name", contenders.WORKLOADS)
-def test_the_plain_loop_computes_the_problems_gradient_and_its_metrics(name):
+def test_the_plain_loop_computes_the_problems_gradient(name):
     problem, module = contenders.workload(name, 4, rows=200)
     values = [p.detach().clone() for p in module.parameters()]
     x = torch.cat([p.flatten() for p in values])
@@ -93,9 +95,6 @@ def test_the_plain_loop_computes_the_problems_gradient_and_its_metrics(name):
         loss = torch.nn.functional.cross_entropy(module(problem.X[rows]), problem.y[rows])
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(module.parameters()))])
     torch.testing.assert_close(problem.full_grad(x, 1), expected, rtol=1e-3, atol=1e-5)
-    metrics = problem.metrics(x.view(1, -1))
-    ours = [float(metrics[k]) for k in ("loss", "grad_norm_sq")]
-    assert contenders.evaluate(problem, module, values) == pytest.approx(ours, rel=0.02)  # workers weigh the same, not samples
 
 
 def test_the_gradients_alone_are_as_many_as_replays(monkeypatch):

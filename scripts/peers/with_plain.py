@@ -17,7 +17,7 @@ def problem(model: str, n: int) -> asgd.problems.Problem:
     return kind(X, y, [part(w, n) for w in range(n)], batch=BATCH)
 
 
-def main(run=lambda work, model, n, updates: contenders.plain_loop(work, network(model), n, updates, evaluated=False)) -> None:
+def main(run=lambda work, model, n, updates: contenders.plain_loop(work, network(model), n, updates)) -> None:
     model, n, updates = given()
     work = problem(model, n)
     assert len(work.X) == SAMPLES

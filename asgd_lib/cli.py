@@ -50,8 +50,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        click.echo(f"asgd: {error.args[0] if len(error.args) == 1 else error}", err=True)
+    except Exception as error:
+        own = sys.modules.get("asgd_lib.user_method")  # not imported: then no file has been read
+        said = own.told_of_own(error) if own else ""
+        if not said and not isinstance(error, (ValueError, TypeError, KeyError, OSError)):
+            raise
+        click.echo(f"asgd: {said or (error.args[0] if len(error.args) == 1 else error)}", err=True)
         sys.exit(1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,14 +15,20 @@ from typing import Any
 
 from asgd_lib.methods import METHODS, Row
 from asgd_lib.policies import Greedy
-from asgd_lib.rules.form import check_first_steps, check_form, sentence
+from asgd_lib.rules.form import check_first_steps, check_form, led_through, sentence
 
+_READ: set[str] = set()  # files that were read as methods
 _PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # what joblib, and Dask, send classes with; joblib carried its own once
 
 
 def is_file(text: str) -> bool:
     """Whether `text` names a file of Python, and not a row of the table of methods."""
     return text.partition(".py")[1] == ".py" and text.partition(".py")[2][:1] in ("", ":")
+
+
+def told_of_own(error: BaseException) -> str:
+    """An error that came up in a file read by `load_method`, as a sentence with its line and the remedy; empty for all other errors."""
+    return sentence(error, _READ) if led_through(error, _READ) else ""
 
 
 def load_method(text: str) -> Row:
@@ -45,25 +53,46 @@ def load_method(text: str) -> Row:
 
 def as_row(given: Any, origin: str = "this session") -> Row:
     """The row of a rule's class, or a row itself, with everything checked that can be without a run; ValueError says what to write."""
+    if isinstance(given, partial):
+        raise ValueError(
+            f"{_name(given)} is given as a partial: write METHOD = asgd.Row(Greedy(), partial({_name(given)}, ...), 'source')."
+        )
     if inspect.isfunction(given):
         raise ValueError(
             f"{given.__name__} is a function: name a rule's class, or write METHOD = asgd.Row(Greedy(), {given.__name__}, '')."
         )
     if not isinstance(given, Row):
         check_form(given)
-        given = Row(_policy(given), given, f"{given.__name__} in {origin}")
+        given = Row(_policy(given), given, _source(given))
     if isinstance(given.rule, type):
         check_form(given.rule)
-    name = given.name if given.name != "unnamed" else given.rule.__name__
-    row = Row(_checked(given.policy, name), given.rule, given.source or origin, name)
+    name = given.name if given.name != "unnamed" else _name(given.rule)
+    if not callable(given.rule):
+        raise ValueError(f"A Row takes the rule's class, or a function that makes a rule of lr, and no rule itself; got {given.rule!r}.")
+    row = Row(_checked(given.policy, name), given.rule, given.source, name)
     try:
         method = row(lr=0.1)
     except Exception as error:
-        raise ValueError(f"{name} cannot be made from a step size alone. {sentence(error, {_file(given.rule)})}") from error
+        raise ValueError(f"{name} cannot be made from a step size alone. {sentence(error, {_file(_whole(given.rule))})}") from error
     check_form(type(method.rule))
     _checked(method.policy, name, made=True)
     check_first_steps(method.rule)
     return row
+
+
+def _whole(rule: Any) -> Any:
+    """The class or function of which this is a `functools.partial`."""
+    return _whole(rule.func) if isinstance(rule, partial) else rule
+
+
+def _name(rule: Any) -> str:
+    return getattr(_whole(rule), "__name__", type(rule).__name__)
+
+
+def _source(rule: type) -> str:
+    """What the docstring has, in its paragraph, behind "Source:"; empty where it has none."""
+    told = re.search(r"\bSource:\s*(.+?)(?:\n\s*\n|\Z)", rule.__doc__ or "", re.DOTALL)
+    return " ".join(told.group(1).split()).removesuffix(".") if told else ""
 
 
 def _policy(rule: type) -> Any:
@@ -101,6 +130,7 @@ def _module(path: Path) -> ModuleType:
         return sys.modules[name]
     module = ModuleType(name)
     module.__file__ = str(path.resolve())
+    _READ.add(module.__file__)
     sys.modules[name] = module  # dataclasses and pickle look for it there
     beside = str(path.resolve().parent)
     sys.path.append(beside)  # at the end: what lies beside the file may be imported, and hides nothing

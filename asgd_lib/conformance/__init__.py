@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from asgd_lib.conformance import bits, conduct, counts, purity
 from asgd_lib.conformance.failure import Make, Nonconforming
+from asgd_lib.conformance.setting import SLOWER, delays_met
 from asgd_lib.rules.form import told
 
 CHECKS: dict[str, Callable[[Make], None]] = {
@@ -56,6 +57,13 @@ def conform(make: Make, *, processes: bool = True) -> Iterator[Finding]:
             return
 
 
+def delays(make: Make) -> str:
+    """A sentence on how large the delays were that the checks have tried."""
+    by_hand, traced = delays_met(make(0.1))
+    others = f"up to {traced} on a trace with one worker {SLOWER} times slower"
+    return f"Delays tried: up to {by_hand} in arrivals made by hand, {others}; what a rule does at larger ones is unknown."
+
+
 def _told(error: Exception, make: Make) -> str:
     """The error with the line of the rule that led to it, where there is a rule."""
     try:
@@ -64,4 +72,4 @@ def _told(error: Exception, make: Make) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-__all__ = ["CHECKS", "Finding", "Make", "Nonconforming", "conform"]
+__all__ = ["CHECKS", "Finding", "Make", "Nonconforming", "conform", "delays"]

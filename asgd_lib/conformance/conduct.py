@@ -31,7 +31,10 @@ def form(make: Make) -> None:
         raise Nonconforming(str(error)) from error
     written = kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}(")  # what dataclasses write themselves
     demand(written, f'{kind.__name__} has no docstring: say in a sentence what it does, """x <- x - lr g. Source: ...""".')
-    demand(method.source, f"{method.name} does not say where it comes from: asgd.Row(policy, {kind.__name__}, 'authors, year').")
+    demand(
+        method.source,
+        f"{method.name} does not say where it comes from: end its docstring with `Source: authors, year.`, or give its Row a source.",
+    )
 
 
 def copies(make: Make) -> None:

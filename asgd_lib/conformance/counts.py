@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from asgd_lib.conformance.failure import Make, demand
-from asgd_lib.conformance.setting import by_hand, equal, quadratic, random_trace
+from asgd_lib.conformance.setting import by_hand, equal, hand_made, quadratic, random_trace
 from asgd_lib.replayer import replay
 from asgd_lib.rules import Arrival, Counter, over_runs, update_delays
+from asgd_lib.rules.form import hand_delay
 
 _WHERE = "runs of a batch share their counters: where runs differ, count the update for all and give the others a step of 0, by torch.where"
 
@@ -65,7 +66,7 @@ def precision(make: Make) -> None:
         x0 = torch.linspace(-1.0, 1.0, 8, dtype=dtype).view(2, 4)
         rule = over_runs(make(0.1).rule, like=x0, lr=[0.05, 0.1])
         state = rule.init(x0, 4)
-        for e, worker in enumerate(random_trace(make(0.1), 30).worker.tolist()):
-            state = rule.receive(state, Arrival(torch.cos(e + state.x), worker, e % 4, 1.0))
+        for e, worker in enumerate(hand_made(make(0.1))):
+            state = rule.receive(state, Arrival(torch.cos(e + state.x), worker, hand_delay(e, state.k), 1.0))
             say = f"At arrival {e} a model in {dtype} became one in {state.x.dtype}: make new tensors with torch.zeros_like(x0)."
             demand(state.x.dtype == dtype, say)

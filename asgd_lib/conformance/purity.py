@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from asgd_lib.conformance.failure import Make, demand
-from asgd_lib.conformance.setting import equal, named_tensors, quadratic, random_trace
+from asgd_lib.conformance.setting import equal, hand_made, named_tensors, quadratic
 from asgd_lib.rules import Arrival, State
+from asgd_lib.rules.form import ARRIVALS, hand_delay
 
 _NEW = "workers still hold old models, so return new tensors: x = s.x - step, never x -= step nor x.sub_(step)"
 
@@ -20,14 +21,13 @@ _NEW = "workers still hold old models, so return new tensors: x = s.x - step, ne
 def writes_nothing(make: Make) -> None:
     """`receive` writes into no tensor, keeps no view of a gradient, and answers the same question twice alike."""
     method, problem = make(0.1), quadratic(sigma=1.0)
-    trace = random_trace(method, 40)
     rule, x0 = method.rule, problem.x0
     state = rule.init(x0, 4)
     demand(x0._version == 0 and equal(x0, quadratic().x0), f"init wrote into x0: {_NEW}.")
-    for e in range(len(trace)):
+    for e, worker in enumerate(hand_made(method)):
         _plain("s", state)
         block = torch.full((3, problem.d), 0.1 * (e + 1), dtype=torch.float64)
-        arrival = Arrival(block[1], int(trace.worker[e]), (e % 2) * (e % 11), 1.0)  # every other gradient is fresh
+        arrival = Arrival(block[1], worker, hand_delay(e, state.k), 1.0)
         given = [*named_tensors(state), ("a.grad, or beside it", block)]
         kept, versions = [t.clone() for _, t in given], [t._version for _, t in given]
         after = rule.receive(state, arrival)
@@ -43,7 +43,7 @@ def writes_nothing(make: Make) -> None:
         say = f"receive threw arrival {e} away but returned a new state: return `s` itself, so that the arrival is not counted as used"
         demand(after is state or not same(after, state), f"{say}.")
         state = after
-    demand(state.k > 0, "After 40 arrivals k is still 0: receive must count its updates, State(x, s.k + 1, s.n).")
+    demand(state.k > 0, f"After {ARRIVALS} arrivals k is still 0: receive must count its updates, State(x, s.k + 1, s.n).")
 
 
 def same(one: Any, other: Any) -> bool:

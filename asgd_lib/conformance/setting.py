@@ -10,13 +10,16 @@ from torch import Tensor
 from asgd_lib import clusters
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem, Quadratic
-from asgd_lib.rules import Arrival, Rule, State
+from asgd_lib.rules import Arrival, Rule, State, update_delays
+from asgd_lib.rules.form import ARRIVALS, hand_delay
 from asgd_lib.simulator import simulate
 from asgd_lib.trace import Trace
 
 TIMES = (1.0, 1.5, 2.0, 4.5)  # s; four workers, and no two gradients of different workers end together too often
 FIXED = clusters.Fixed(TIMES)
 RANDOM = clusters.Exponential(TIMES)
+SLOWER = 50
+LATE = clusters.Fixed((1.0, 1.5, 2.0, float(SLOWER)))  # s; the last delivers once in a hundred arrivals
 
 
 def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0, homogeneous: bool = False, seed: int = 0) -> Quadratic:
@@ -36,6 +39,25 @@ def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0
 def random_trace(method: Method, arrivals: int = 50) -> Trace:
     """A trace of the method on four workers with random times."""
     return simulate(RANDOM, method, arrivals=arrivals, seed=3)
+
+
+def traces(method: Method) -> list[Trace]:
+    """The random trace, and one on which the gradients of a worker SLOWER times as slow as another come late."""
+    return [random_trace(method), simulate(LATE, method, arrivals=150)]
+
+
+def hand_made(method: Method) -> list[int]:
+    """Workers for ARRIVALS arrivals with delays made by hand (`hand_delay`), in an order in which the method's policy starts them."""
+    return random_trace(method, ARRIVALS).worker.tolist()
+
+
+def delays_met(method: Method) -> tuple[int, int]:
+    """The largest delay among arrivals made by hand, and the largest on `traces`."""
+    state, largest = method.rule.init(torch.empty(0), 4), 0
+    for e, worker in enumerate(hand_made(method)):
+        delay = hand_delay(e, state.k)
+        state, largest = method.rule.receive(state, Arrival(torch.empty(0), worker, delay, 1.0)), max(largest, delay)
+    return largest, max(int(update_delays(trace, method.rule).max()) for trace in traces(method))
 
 
 def named_tensors(value: Any, name: str = "s") -> list[tuple[str, Tensor]]:

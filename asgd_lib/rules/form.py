@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import MISSING, fields
@@ -18,9 +19,16 @@ from asgd_lib.rules.base import Arrival, Rule, State, over_runs
 _INIT, _RECEIVE = "def init(self, x0, n)", "def receive(self, s, a)"
 _STATE = "return State(x, s.k + 1, s.n), or a NamedTuple of your own that has x, k and n"
 _HOOKS = ("init", "receive", "receive_all", "read", "ready", "reports", "collective", "awaits", "batched")
+DELAYS = (0, 1, 10, 100)
+ARRIVALS = 160  # by hand: so many that most rules have made the updates that a large delay takes
+_A_NUMBER_EACH = (
+    "self.lr, like every field in `batched`, is a tensor (runs, 1) where runs are computed together, so it fits no `if`, min() nor max(): "
+    "torch.as_tensor(self.lr, dtype=s.x.dtype).clamp(max=c) works for both. "
+    "What depends on x or a.grad is decided by torch.where, run by run"
+)
 _EACH_RUN = "x and a.grad are (runs, d): sum over coordinates with dim=-1, keepdim=True, and decide with torch.where, run by run"
 _HINTS = {
-    "ambiguous": _EACH_RUN,
+    "ambiguous": _A_NUMBER_EACH,
     "cannot be converted to Scalar": _EACH_RUN,
     "only one element tensors can be converted": _EACH_RUN,
     "must match the size": _EACH_RUN,
@@ -63,8 +71,13 @@ def check_form(kind: Any) -> None:
             raise ValueError(f"{name}.{method} must take two things: write `{line}`; {error}.") from None
 
 
+def hand_delay(e: int, k: int) -> int:
+    """The delay of the arrival numbered `e` in a sequence made by hand, `k` updates having been made: one of DELAYS, but at most k."""
+    return min(DELAYS[(e + e // 4) % 4], k)
+
+
 def check_first_steps(rule: Rule) -> None:
-    """Raise ValueError, with a sentence, unless `rule` takes five arrivals on a tiny model, and on one without coordinates.
+    """Raise ValueError, with a sentence, unless `rule` takes ARRIVALS arrivals with DELAYS on a tiny model, and on one without coordinates.
 
     Where `init` itself refuses four workers by a ValueError, that is its right and nothing is checked.
     """
@@ -79,8 +92,8 @@ def check_first_steps(rule: Rule) -> None:
         check_state(state, x0, 4, "init", f"write `{_INIT}: return State(x0, 0, n)`")
         if state.k != 0:
             raise ValueError(f"init returned k = {state.k!r}, but no update has been made yet: {_INIT} returns State(x0, 0, n).")
-        for arrival in range(5):
-            a = Arrival(torch.cos(x0 + arrival), arrival % 4, min(arrival, state.k), 1.0)
+        for arrival in range(ARRIVALS):
+            a = Arrival(torch.cos(x0 + arrival), arrival % 4, hand_delay(arrival, state.k), 1.0)
             state = called(rule, f"receive failed at arrival {arrival}.", used.receive, state, a)
             check_state(state, x0, 4, f"receive, at arrival {arrival},", f"{_STATE}, or `s` itself to throw the gradient away")
 
@@ -123,7 +136,7 @@ def sentence(error: BaseException, files: set[str]) -> str:
     """An error as a sentence with the last line in one of `files` that led to it."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
     said = f"{type(error).__name__}: {text}".rstrip(": ")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    frames = led_through(error, files)
     if frames:
         last = frames[-1]
         line = (last.line or linecache.getline(last.filename, last.lineno or 0)).strip()
@@ -131,6 +144,15 @@ def sentence(error: BaseException, files: set[str]) -> str:
     hint = next((hint for part, hint in _HINTS.items() if part in str(error)), "")
     said = said if said.endswith(".") else f"{said}."
     return f"{said} Remedy: {hint}." if hint else said
+
+
+def led_through(error: BaseException, files: set[str]) -> list[traceback.FrameSummary]:
+    """The lines in `files` that led to an error, the last one last; also where it came up in another process, which sends them as text."""
+    frames = [(frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    if type(error.__cause__).__name__ == "_RemoteTraceback":
+        found = re.findall(r'File "(.+?)", line (\d+), in (\w+)', str(error.__cause__))
+        frames += [(path, int(line), function) for path, line, function in found]
+    return [traceback.FrameSummary(*frame) for frame in frames if frame[0] in files]
 
 
 def _brief(value: Any) -> str:

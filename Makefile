@@ -18,7 +18,7 @@ HEADLESS := $(THREADS) MPLBACKEND=Agg PYTHONHASHSEED=0
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
-env: $(STAMP) ## build .venv, or bring it up to date (about a minute; nothing to do the second time)
+env: $(STAMP) ## build .venv, or bring it up to date (one to four minutes; nothing to do the second time)
 
 $(STAMP): requirements.lock pyproject.toml
 	@PYTHON="$(PYTHON)" bash scripts/env.sh

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from asgd_lib.checks import choice
+from asgd_lib.final_models import FinalModels
 
 COLUMNS = ("run", "method", "lr", "seed", "time", "arrivals", "updates", "used", "rounds", "bytes")
 """Before the metrics; `status` comes after them. `time` is in seconds; `bytes` have crossed the network so far, in both directions."""
@@ -46,7 +47,7 @@ class History:
             table[name] = table[name].astype(np.int64)
         metrics = [c for c in table if c not in COLUMNS and c != "status"]
         table = table.sort_values(["run", "arrivals"], kind="stable", ignore_index=True)[[*COLUMNS, *metrics, "status"]]
-        table.attrs["x"] = torch.stack([self._x[r] for r in range(len(self._runs))])
+        table.attrs["x"] = torch.stack([self._x[r] for r in range(len(self._runs))]).as_subclass(FinalModels)
         return table
 
 

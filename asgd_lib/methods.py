@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 from collections.abc import Callable
@@ -112,7 +113,9 @@ class Table(dict):
         super().__setitem__(name, Row(row.policy, row.rule, row.source, name))
 
     def __missing__(self, name: str) -> Row:
-        raise KeyError(f"There is no method {name!r}; the table has {', '.join(self)}.")
+        near = difflib.get_close_matches(name, self, n=1)
+        guess = f"did you mean {near[0]!r}? The" if near else "the"
+        raise KeyError(f"There is no method {name!r}; {guess} table has {', '.join(self)}.")
 
 
 def _dude_policy(rule: DuDe) -> Policy:

@@ -17,6 +17,10 @@ _PASSED = "_parameters_passed"
 class ParameterError(ValueError):
     """A notebook parameter that is missing, unknown or outside what is allowed."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows: the sentence, without the way through this library."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class Kind(Protocol):
     """What a parameter may be."""

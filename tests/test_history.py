@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,3 +214,14 @@ def test_an_unknown_column_is_refused_with_the_known_ones(ask, given):
     target = {"target": 1.0} if ask == "time_to" else {}
     with pytest.raises(ValueError, match="must be one of .*'(loss|time)'"):
         getattr(history, ask)(table, **target, **given)
+
+
+def test_histories_that_carry_their_models_can_be_printed_joined_and_copied():
+    one, other = (replay(TRACE, METHODS["asgd"](lr=lr), PROBLEM, every=1, seeds=(0, 1)) for lr in (0.1, 0.2))
+    with pd.option_context("display.width", 80):
+        assert "[92 rows" in repr(one)
+    x, y = one.attrs["x"], other.attrs["x"]
+    assert pd.concat([one, one.copy()]).attrs["x"] is x and "x" not in pd.concat([one, other]).attrs
+    assert torch.equal(x, pickle.loads(pickle.dumps(one)).attrs["x"])
+    assert type(x + 1) is type(x[0]) is type(torch.cat([x, y])) is torch.Tensor
+    assert (x == y).shape == x.shape and not (x == y) and (x == x.clone()).all() and not x == x[:1].as_subclass(type(x))

@@ -155,3 +155,5 @@ def test_papermill_stops_at_a_name_that_nobody_reads(tmp_path):
     assert nbformat.read(result, 4).cells[-1].outputs[0].text == "{'n_workers': 9}\n"
     with pytest.raises(papermill.PapermillExecutionError, match="did you mean 'n_workers'"):
         papermill.execute_notebook(source, result, {"n_worker": 9}, **run)
+    error = nbformat.read(result, 4).cells[-1].outputs[0]
+    assert error.traceback == [f"ParameterError: {error.evalue}"]

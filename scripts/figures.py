@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                     seconds = time.monotonic() - run.began
                     told = run.process.communicate()[0].strip()
                     if run.process.returncode == 0:
-                        say(finished, total, f"{run.notebook.stem} finished in {seconds:.1f} s")
+                        say(finished, total, f"{run.notebook.stem} finished in {seconds:.1f} s{found(run.notebook, results)}")
                     else:
                         failed.append(run.notebook.stem)
                         say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told or last_lines(run)}")
@@ -121,6 +122,15 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                 for leftover in results.glob(f".{run.notebook.name}.*"):
                     leftover.unlink()
     return failed
+
+
+def found(notebook: Path, results: Path) -> str:
+    """How the notebook's claims were judged in its last run, in a few words."""
+    path = results / "verdicts" / f"{notebook.stem}.json"
+    if not path.exists():
+        return ""
+    counts = Counter(verdict["verdict"] for verdict in json.loads(path.read_text(encoding="utf-8"))["verdicts"])
+    return ": " + ", ".join(f"{number} {verdict}" for verdict, number in counts.most_common())
 
 
 def last_lines(run: Run) -> str:
@@ -160,11 +170,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped; finished notebooks are kept, unfinished ones left nothing behind.", file=sys.stderr)
         return 130
-    where = f"in {time.monotonic() - began:.0f} s; see {results.relative_to(ROOT)}"
+    where = f"in {time.monotonic() - began:.0f} s; {results.relative_to(ROOT)} has them, figures/ and verdicts/"
     if failed:
         print(f"{len(failed)} of {total} notebooks failed ({', '.join(failed)}) {where}")
         return 1
-    print(f"{total} notebooks ran {where}")
+    print(f"{total} notebook{'s' * (total > 1)} ran {where}")
     return 0
 
 

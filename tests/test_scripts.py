@@ -69,13 +69,17 @@ def test_a_failing_notebook_is_kept_apart_and_does_not_stop_the_others(tmp_path,
     out = tmp_path / "out"
     out.mkdir()
     (out / "bad.ipynb").write_text("an older result")
+    (out / "verdicts").mkdir()
+    judged = [{"verdict": verdict} for verdict in ("partly", "reproduced", "reproduced")]
+    (out / "verdicts" / "good.json").write_text(json.dumps({"verdicts": judged}))
     assert figures.run_all([bad, good], "quick", out, jobs=1) == ["bad"]
-    assert sorted(path.name for path in out.iterdir()) == ["bad.failed.ipynb", "bad.ipynb", "good.ipynb"]
+    assert sorted(path.name for path in out.glob("*.ipynb")) == ["bad.failed.ipynb", "bad.ipynb", "good.ipynb"]
     assert (out / "bad.ipynb").read_text() == "an older result"
     assert printed(out / "good.ipynb") == "fine\n"
     assert "so far\n" in printed(out / "bad.failed.ipynb")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[0/2] bad started" and lines[-1].startswith("[2/2] good finished in ")
+    assert lines[-1].endswith(" s: 2 reproduced, 1 partly")
     assert "cell [3] (`n / 0` ...) raised ZeroDivisionError: division by zero" in lines[1]
 
 

@@ -112,6 +112,9 @@ class Table(dict):
     def __setitem__(self, name: str, row: Row) -> None:
         super().__setitem__(name, Row(row.policy, row.rule, row.source, name))
 
+    def __repr__(self) -> str:
+        return f"{len(self)} methods: {', '.join(self)}"
+
     def __missing__(self, name: str) -> Row:
         near = difflib.get_close_matches(name, self, n=1)
         guess = f"did you mean {near[0]!r}? The" if near else "the"

@@ -40,6 +40,9 @@ class Served:
     seconds: float  # s of wall time, from the first job to the last arrival, without the time before a resumption
     busy: float  # s of them that the server worked: policy, rule, journal
 
+    def __repr__(self) -> str:
+        return f"Served({len(self.trace):,} arrivals, {self.used:,} used, n = {self.trace.n}, d = {len(self.x):,}, {self.seconds:.3g} s)"
+
 
 class Run:
     """One real run, from its first worker to its last arrival."""

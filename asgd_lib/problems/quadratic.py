@@ -48,6 +48,9 @@ class Quadratic:
         self.gradient_bytes = 8 * self.d * (1 if self.diagonal else self.d + 1)
         self.draw_bytes = 8 * self.d if self.sigma else 0
 
+    def __repr__(self) -> str:
+        return f"Quadratic({self.n} workers, d = {self.d:,}, sigma = {self.sigma:g}, L = {self.L:.3g}, mu = {self.mu:.3g})"
+
     def _eigenvalues(self, a: Tensor) -> Tensor:
         return a if self.diagonal else torch.linalg.eigvalsh(a)
 

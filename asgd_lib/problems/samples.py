@@ -91,6 +91,9 @@ class Samples:
         else:  # torch shares a batched product among threads only where the result has no gaps
             out.copy_(torch.bmm(a, b, out=self._scratch("product", tuple(out.shape), out)))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.y):,} samples, {self.n} workers, d = {len(self.x0):,}, batch {self.batch})"
+
     def _evaluate(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted sums of losses (R,) and loss gradients (R, d) at models (R, d) on samples (N, features), (N,); predictions (R, N)."""
         raise NotImplementedError

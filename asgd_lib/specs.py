@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib import import_module
 
 import yaml
@@ -47,7 +48,12 @@ def row(name: str) -> Row:
 
 
 def methods(names: Sequence[str], lrs: Sequence[float], settings: Iterable[str] = ()) -> list[Method]:
-    """Every method (`row`) with every step size, and with those of the `KEY=VALUE` settings that it knows; values are read as YAML.
+    """Every method (`makers`) with every step size."""
+    return [make(lr=lr) for make in makers(names, settings) for lr in lrs]
+
+
+def makers(names: Sequence[str], settings: Iterable[str] = ()) -> list[Callable[..., Method]]:
+    """Every method (`row`) as a function of `lr`, with those of the `KEY=VALUE` settings that it knows; values are read as YAML.
 
     Raises ValueError where two methods have one name, and TypeError where none has a hyperparameter of that name.
     """
@@ -68,7 +74,7 @@ def methods(names: Sequence[str], lrs: Sequence[float], settings: Iterable[str] 
             told = "; ".join(f"{one.name} takes {', '.join(allowed)}" for one, allowed in zip(rows, known, strict=True))
             raise TypeError(f"No method here has a hyperparameter {key!r}: {told}.")
     own = [{key: value for key, value in hyper.items() if key in allowed} for allowed in known]
-    return [one(lr=lr, **given) for one, given in zip(rows, own, strict=True) for lr in lrs]
+    return [partial(one, **given) for one, given in zip(rows, own, strict=True)]
 
 
 def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:

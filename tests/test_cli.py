@@ -84,14 +84,26 @@ def test_a_file_stands_where_a_name_may_stand(tmp_path):
 
 def test_check_says_what_is_wrong_and_fails(tmp_path):
     text = said("check", MINE, "--no-processes")
-    assert text.count("  ok  ") == 10 and text.endswith("DelayCompensated conforms: 10 checks passed.\n")
+    assert text.count("  ok  ") == 10 and text.count("DelayCompensated conforms: 10 checks passed.\n") == 1
+    assert text.splitlines()[-1].startswith("  Delays tried: up to 100 ") and "strength=1.5" not in text
+    assert "DelayCompensated conforms" in said("check", MINE, "--no-processes", "--set", "strength=0.01")
     broken = Path(MINE.rpartition(":")[0]).read_text().replace("x = s.x - self.lr", "x = s.x.sub_(s.x * 0.1) - self.lr")
     (tmp_path / "broken.py").write_text(broken)
     text = said("check", f"{tmp_path}/broken.py:DelayCompensated", code=1)
     assert "fails writes nothing        receive wrote into s.x at arrival 0" in text
-    assert "does not conform. Mend this first; after it come: shapes and counters, repeats, " in text
+    assert "does not conform. Mend this first; after it come: shapes and counters, repeats, " in text and "real processes" in text
+    assert "real processes" not in said("check", f"{tmp_path}/broken.py:DelayCompensated", "--no-processes", code=1)
     found = json.loads(said("check", f"{tmp_path}/broken.py:DelayCompensated", "--json", code=1))
     assert [bool(finding["problem"]) for finding in found] == [False, True]
+
+
+def test_an_error_in_a_file_of_ones_own_is_a_sentence(tmp_path):
+    text = Path(MINE.rpartition(":")[0]).read_text()
+    (tmp_path / "late.py").write_text(text.replace("        correction =", "        assert s.k < 190, 'too many'\n        correction ="))
+    call = [sys.executable, "-m", "asgd_lib.cli", "run", "--method", f"{tmp_path}/late.py:DelayCompensated", "--lr", "0.1", *SMALL]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.fullmatch(r"asgd: AssertionError: too many \(late.py, line 36: `assert s.k < 190, 'too many'`\).\n", done.stderr)
 
 
 def test_a_command_is_imported_when_it_is_called():

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from asgd_lib.cli import asgd
 from asgd_lib.commands import contest
 from asgd_lib.comparison import profiles
-from asgd_lib.comparison.standing import place, standing
+from asgd_lib.comparison.standing import others_alike, place, standing
 from asgd_lib.intervals import interval
 from asgd_lib.plots.standing import standing as drawn
 
@@ -39,6 +39,7 @@ def test_standing_by_hand():
     rows = standing(table(), "mine").set_index("cluster")
     assert rows["rival"].to_dict() == {"equal": "a", "slow": "a", "dead": "a"}
     assert rows.loc["equal", ["rank", "arrived", "seconds", "lr"]].tolist() == [2, 3, 4.0, 0.1]
+    assert rows["over_best"].tolist() == [2.0, NEVER, 1.0]  # medians: 4 over 2, never, 3 over 3
     assert rows.loc["equal", ["ratio", "low", "high"]].tolist() == list(interval([2.0, 2.0, 0.5], log=True))
     assert math.isnan(rows.loc["slow", "rank"]) and rows.loc["slow", "ratio"] == NEVER and rows.loc["slow", "arrived"] == 1
     assert rows.loc["slow", "outcome"] == "too slow" and rows["outcome"].tolist()[::2] == ["reached"] * 2
@@ -73,6 +74,11 @@ def test_the_figure_has_a_row_a_scenario_and_a_place_for_never():
         drawn(ratios, "c")
 
 
+def test_how_many_others_fail_alike():
+    rows = {row.cluster: row for row in standing(table(), "mine").itertuples()}
+    assert others_alike(table(), rows["slow"]) == 0 and others_alike(table(), rows["equal"]) == 2
+
+
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(contest, "CLUSTERS", ("equal",))
@@ -84,12 +90,24 @@ def test_contest_prints_where_a_file_stands_and_remembers_what_it_computed(small
     call = ["contest", f"{MINE}:DelayCompensated", "--against", "asgd", "--no-processes", "--out", str(tmp_path)]
     first = CliRunner().invoke(asgd, call)
     assert first.exit_code == 0 and "DelayCompensated conforms: 10 checks passed." in first.stdout
-    assert first.stdout.count(" of 2 ") == 3 and " of asgd\n" in first.stdout and "What this does not show." in first.stdout
+    assert first.stdout.count(" of 2 ") == 4 and " of asgd\n" in first.stdout and "What this does not show." in first.stdout
     assert sorted(path.name for path in (tmp_path / "DelayCompensated").iterdir()) == [f"comparison.{k}" for k in ("parquet", "pdf", "png")]
     written = pd.read_parquet(tmp_path / "DelayCompensated" / "comparison.parquet")
     assert set(written["method"]) == {"asgd", "DelayCompensated"} and len(written) == 2 * 2 * 2
     known = set((tmp_path / "cache").iterdir())
     assert known and CliRunner().invoke(asgd, call).stdout == first.stdout and set((tmp_path / "cache").iterdir()) == known
+
+
+def test_contest_takes_hyperparameters_and_says_who_takes_part(small, tmp_path):
+    call = ["contest", f"{MINE}:DelayCompensated", "--against", "asgd", "--no-processes", "--out", str(tmp_path)]
+    done = CliRunner().invoke(asgd, [*call, "--set", "strength=0"])
+    name = "DelayCompensated(strength=0)"
+    assert done.exit_code == 0 and (tmp_path / name / "comparison.png").exists()
+    assert f"Comparing asgd and yours ({name}):" in done.stderr and "2 of 2 scenarios after" in done.stderr
+    assert "of 2 scenarios; nobody does better, 1 other does as well." in done.stdout
+    assert done.stdout.count("1.00 (1.00 to 1.00) of asgd") == 2 and "compare medians over seeds" in done.stdout
+    assert "hyperparameter 'speed'" in str(CliRunner().invoke(asgd, [*call, "--set", "speed=1"]).exception)
+    assert contest._field(contest.entries(10), False).startswith("33 of the table's 34 methods (without vecna: it needs")
 
 
 def test_contest_ends_where_a_method_does_not_conform(small, tmp_path):

@@ -1,4 +1,4 @@
-"""A method from a file: found, refused in sentences, examined, and broken in the ways in which people break their first one."""
+"""A method from a file: found, read, and refused in sentences."""
 
 import re
 import sys
@@ -7,54 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from cases import FIXED, RANDOM, quadratic
+from own_methods import CLASS, GOOD, KEPT, RECEIVE, RETURN, SIZE, STEP, found, written
 
-from asgd_lib import METHODS, load_method, replay, simulate
-from asgd_lib.conformance import CHECKS, Nonconforming, conform
+from asgd_lib import METHODS, Row, load_method, replay, simulate
+from asgd_lib.conformance import CHECKS, conform
 from asgd_lib.policies import Barrier, Greedy, Quorum
 from asgd_lib.rules import SGD
 from asgd_lib.sweep import sweep
-from asgd_lib.user_method import as_row
+from asgd_lib.user_method import as_row, told_of_own
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "notebooks" / "my_method.py"
-GOOD = '''
-from dataclasses import dataclass
-from typing import NamedTuple
-import math, random
-import torch
-import asgd_lib as asgd
-from asgd_lib.policies import Barrier, Greedy, Quorum
-from asgd_lib.rules import State
-
-SEEN = []
-
-@dataclass(frozen=True)
-class Mine:
-    """x <- x - lr g. Source: these tests."""
-
-    lr: float
-    size: int = 2
-
-    def init(self, x0, n):
-        return State(x0, 0, n)
-
-    def receive(self, s, a):
-        step = self.lr * a.grad
-        return State(s.x - step, s.k + 1, s.n)
-'''
-
-
-def written(folder, *changes, text=GOOD):
-    """The path of a file with the good rule, in which each change, a pair (old, new), has been made."""
-    for old, new in changes:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    path = folder / "mine.py"
-    path.write_text(text)
-    return path
-
-
-def found(folder, *changes, name="Mine"):
-    return load_method(f"{written(folder, *changes)}:{name}")
 
 
 def test_a_good_rule_conforms(tmp_path):
@@ -79,6 +41,28 @@ def test_the_class_says_its_policy_or_a_row_does(tmp_path):
     assert found(tmp_path, (field, field + "    def policy(self): return Quorum(self.size)\n"))(0.1, size=3).policy == Quorum(3)
     row = found(tmp_path, ("s.n)\n", 's.n)\nMETHOD = asgd.Row(Quorum(2), Mine, "a test")\n'), name="METHOD")
     assert (row.name, row.source, row(0.1).policy) == ("Mine", "a test", Quorum(2))
+
+
+def test_a_row_may_have_hyperparameters_of_its_own(tmp_path):
+    text = GOOD + "\nfrom functools import partial\nMETHOD = asgd.Row(Greedy(), partial(Mine, size=5), 'a test')\n"
+    row = load_method(f"{written(tmp_path, text=text)}:METHOD")
+    assert (row.name, row(0.1).rule.size, row(0.1, size=3).rule.size) == ("Mine", 5, 3)
+    with pytest.raises(ValueError, match="takes the rule's class, or a function"):
+        as_row(Row(Greedy(), SGD(0.1), "a test"))
+
+
+def test_the_source_is_what_the_docstring_says(tmp_path):
+    assert found(tmp_path).source == "these tests"
+    long = found(tmp_path, ("Source: these tests.", "Source: A. and B.,\n    2024.\n\n    More."))
+    assert long.source == "A. and B., 2024"
+
+
+def test_an_error_in_another_process_is_told_with_its_line(tmp_path):
+    row = found(tmp_path, (STEP, "step = 1 / (600 - s.k) *"))
+    with pytest.raises(ZeroDivisionError) as error:
+        sweep([row(0.1)], {"a": FIXED, "b": RANDOM}, quadratic(), arrivals=700, jobs=2)
+    assert re.match(r"ZeroDivisionError: .*\(mine.py, line 23: `step = 1 / \(600", told_of_own(error.value))
+    assert told_of_own(ValueError("of the library")) == ""
 
 
 def test_a_changed_file_is_read_anew_and_has_a_cache_of_its_own(tmp_path):
@@ -106,9 +90,6 @@ def test_what_lies_beside_the_file_can_be_imported(tmp_path):
     assert row(0.1).name == "Mine" and sys.path == known
 
 
-CLASS = "@dataclass(frozen=True)\nclass Mine:"
-SIZE, STEP, RETURN, RECEIVE = "    size: int = 2", "step =", "State(s.x - step, s.k + 1, s.n)", "receive(self, s, a)"
-KEPT = ("SEEN = []", "class Kept(NamedTuple):\n    x: object\n    k: int\n    n: int\n    kept: object")
 REFUSED = {
     "no decorator": ([(CLASS, "class Mine:")], r"Mine is not a dataclass: write @dataclass\(frozen=True\) in the line above"),
     "not frozen": ([("frozen=True", "frozen=False")], r"Mine is not frozen.*write @dataclass\(frozen=True\)"),
@@ -135,6 +116,12 @@ REFUSED = {
     "decides for all": ([(STEP, "step = 0 if a.grad.norm(dim=-1) > 1 else")], "Remedy: .*torch.where, run by run"),
     "lr compared": ([("    def init", "    def __post_init__(self):\n        assert self.lr > 0\n\n    def init")], "ambiguous.*Remedy"),
     "keeps in the rule": ([(STEP, "self.size = 3; step =")], "FrozenInstanceError.*Remedy: a rule is frozen"),
+    "lr against a delay": ([("self.lr *", "min(self.lr, 1 / (1 + a.delay)) *")], r"`step = min.*Remedy: self.lr.*tensor \(runs, 1\)"),
+    "a branch for large delays": (
+        [(STEP, "lr = self.lr if a.delay <= 50 else min(self.lr, 1 / a.delay)\n        step =")],
+        r"receive failed at arrival [0-9]+. RuntimeError: .*mine.py, line 23: `lr = .*as_tensor\(self.lr, dtype=s.x.dtype\).clamp",
+    ),
+    "a bare partial": ([("SEEN = []", "from functools import partial"), ("s.n)\n", "s.n)\nMine = partial(Mine)\n")], "Row.*partial.Mine, "),
     "max of nothing": ([(STEP, "step = 1 / a.grad.abs().max() *")], "Remedy: the rule also runs on models without coordinates"),
     "a history's name": ([KEPT, (RETURN, "Kept(s.x, 1, s.n, ())"), ("kept: object", "sent: object")], "takes `sent` for the vectors sent"),
     "does not compile": ([("lr: float", "lr float")], r"mine.py cannot be run. SyntaxError: .*\(line 16\)"),
@@ -169,65 +156,3 @@ def test_what_is_not_there_is_named(tmp_path):
         found(tmp_path, ("class Mine", "class asgd"), name="asgd")
     with pytest.raises(ValueError, match="is a function: name a rule's class"):
         as_row(lambda lr: SGD(lr))
-
-
-# What a first rule often does wrong: the check that finds it, and words of what it says.
-KEEPS = [KEPT, ("State(x0, 0, n)", "Kept(x0, 0, n, ())")]
-BROKEN = {
-    "writes into the model": ([(STEP, "s.x.sub_(a.grad); step =")], "writes nothing", "wrote into s.x at arrival 0.*never x -= step"),
-    "writes into the gradient": ([(STEP, "a.grad.mul_(2); step =")], "writes nothing", "receive wrote into a.grad"),
-    "keeps the gradient": (
-        [*KEEPS, (RETURN, "Kept(s.x - step, s.k + 1, s.n, a.grad)")],
-        "writes nothing",
-        r"s.kept keeps a view.*clone\(\)",
-    ),
-    "draws random numbers": ([(STEP, "step = torch.rand(1) *")], "writes nothing", "it draws random numbers. Draw them from asgd_lib.rng"),
-    "remembers outside": (
-        [(STEP, "SEEN.append(1); step = (1 + len(SEEN) % 7) *")],
-        "writes nothing",
-        "something outside its state. Put it into",
-    ),
-    "a list in its state": ([*KEEPS, (RETURN, "Kept(s.x - step, s.k + 1, s.n, [])")], "writes nothing", "s.kept is a list.*tuple"),
-    "a new state for nothing": ([(STEP, "if a.delay > 2: return s._replace()\n        step =")], "writes nothing", "return `s` itself"),
-    "forgets the counter": ([("s.k + 1", "s.k")], "writes nothing", "k is still 0: receive must count its updates"),
-    "counts twice": ([("s.k + 1", "s.k + 2")], "shapes and counters", "k went from 0 to 2"),
-    "mixes runs": ([(STEP, "step = 1 / (1 + a.grad.norm()) *")], "shapes and counters", "dim=-1, keepdim=True"),
-    "counts by a gradient": ([(STEP, "if a.grad.norm() < 1.5: return s\n        step =")], "shapes and counters", "by torch.where"),
-    "ignores the step size": ([("self.lr *", "0.1 *")], "runs alone", "receive does not use self.lr"),
-    "another precision": ([(STEP, "step = torch.ones(1, dtype=torch.double) *")], "precision", "float32 became one in torch.float64"),
-    "climbs": ([("s.x - step", "s.x + step")], "descends", "look at the sign of the step"),
-    "climbs so fast that it ends at nan": ([(STEP, "step = -a.grad * a.grad.abs() ** 3 *")], "descends", "look at the sign of the step"),
-    "says nothing": ([('    """x <- x - lr g. Source: these tests."""\n', "")], "form", "Mine has no docstring"),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_rule_is_told_in_a_sentence(case, tmp_path):
-    changes, check, words = BROKEN[case]
-    *fine, last = conform(found(tmp_path, *changes), processes=False)
-    assert not any(finding.problem for finding in fine)
-    assert last.check == check and re.search(words, last.problem) and last.problem.endswith("."), last
-
-
-# Checks that others precede in `conform` find something by themselves, too: cause and words.
-ALONE = {
-    "repeats": ([(STEP, "SEEN.append(1); step = (1 + len(SEEN) % 7) *")], "A second replay of the same trace gave other numbers"),
-    "runs alone": ([(STEP, "step = 1 / (1 + a.grad.norm()) *")], "lr = 0.02 and seed 0 beside three others is not the run alone"),
-    "batches": ([(STEP, "step = a.grad.untyped_storage().nbytes() *")], "With 1 gradients a call other models come out than with many"),
-    "without coordinates": ([(STEP, "if a.grad.norm() < 1.5: return s\n        step =")], "are 1 on a real model and 0 on one without"),
-    "copies": ([(SIZE, f"{SIZE}\n    key: object = field(default_factory=object)"), ("import dataclass\n", "import dataclass, field\n")],
-        "A pickled or copied method does not equal the original"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("check", ALONE)
-def test_each_check_can_fail(check, tmp_path):
-    changes, words = ALONE[check]
-    with pytest.raises(Nonconforming, match=words):
-        CHECKS[check](found(tmp_path, *changes))
-
-
-@pytest.mark.slow
-def test_real_processes_are_told_from_their_replay(tmp_path):
-    with pytest.raises(Nonconforming, match="A real run does not replay to the server's model"):
-        CHECKS["real processes"](found(tmp_path, (STEP, "SEEN.append(1); step = (1 + len(SEEN) % 7) *")))

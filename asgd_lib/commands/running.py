@@ -43,7 +43,7 @@ def replay_(path, names, lrs, settings, problem, batch, alpha, seeds, every, out
 
 @click.command()
 @click.option("--method", "names", multiple=True, required=True, help=f"{METHOD}; name two or more.")
-@click.option("--lrs", default="0.003:3:7", show_default=True, help="Grid of step sizes, LOW:HIGH:NUMBER, geometric; the same for all.")
+@click.option("--lrs", default="0.01:100:9", show_default=True, help="Grid of step sizes, LOW:HIGH:NUMBER, geometric; the same for all.")
 @click.option("--target", type=float, help="Compare by the seconds to this loss, instead of by the loss at the end.")
 @click.option("--jobs", default=1, show_default=True, help="Processes.")
 @click.option("--cache", type=click.Path(file_okay=False), help="Folder that remembers finished runs.")

@@ -15,10 +15,10 @@ def standing(table: pd.DataFrame, method: str, level: float = 0.95) -> pd.DataFr
     """One row a scenario of a table of `compare`: how `method` did against the best of the others.
 
     Columns: `problem, split, cluster`, the `rank` by the median time to target (1 is best, nan is never), how many seeds `arrived`, the
-    `outcome` of most, the median `seconds`, the step size `lr` and whether it is at the grid's `edge`, the best of the others (`rival`),
-    and `ratio`, the time to target over the rival's: a geometric mean over seeds with its Student t interval `low`, `high`. It is inf
-    where the method does not arrive with every seed, and nan where the rival does not. The rival is the luckiest of many on these very
-    seeds, which favours it.
+    `outcome` of most, the median `seconds`, these over the least median of all (`over_best`, as in `profiles.ratios`), the step size `lr`
+    and whether it is at the grid's `edge`, the best of the others (`rival`), and `ratio`, the time to target over the rival's:
+    a geometric mean over seeds with its Student t interval `low`, `high`. It is inf where the method does not arrive with every seed, and
+    nan where the rival does not. The rival is the luckiest of many on these very seeds, which favours it.
 
     Raises ValueError where the table has not got the method, or nobody else.
     """
@@ -40,13 +40,14 @@ def standing(table: pd.DataFrame, method: str, level: float = 0.95) -> pd.DataFr
                 int(np.isfinite(own).sum()),
                 what.loc[key, method],
                 mine,
+                mine / times.loc[key].min() if math.isfinite(mine) else math.inf,
                 lr,
                 bool(edge),
                 rival,
                 *_ratio(own, samples(table, rival, **where), level),
             )
         )
-    columns = [*SCENARIO, "rank", "arrived", "outcome", "seconds", "lr", "edge", "rival", "ratio", "low", "high"]
+    columns = [*SCENARIO, "rank", "arrived", "outcome", "seconds", "over_best", "lr", "edge", "rival", "ratio", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -54,6 +55,12 @@ def place(table: pd.DataFrame, method: str, factor: float = 2.0) -> tuple[int, i
     """The method's place by the share of scenarios in which it is within `factor` of the best, how many share that place, and the share."""
     near = ranking(table, factor)["near"]
     return 1 + int((near > near[method] + 1e-12).sum()), int((near - near[method]).abs().lt(1e-12).sum()), float(near[method])
+
+
+def others_alike(table: pd.DataFrame, row: tuple) -> int:
+    """How many of the others come to the same `outcome`, in the scenario of a row of `standing`."""
+    what = outcomes_of(table).loc[tuple(getattr(row, name) for name in SCENARIO)]
+    return int((what == row.outcome).sum()) - 1
 
 
 def _ratio(mine: np.ndarray, theirs: np.ndarray, level: float) -> tuple[float, float, float]:

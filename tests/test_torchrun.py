@@ -95,7 +95,7 @@ REFUSED = {
     ("--problem", "nothing:here", "--workers", "2"): "neither one of softmax",
     ("--problem", "softmax:digits", "--workers", "2", "--set", "momentum"): "A setting is KEY=VALUE",
     ("--problem", "softmax:digits", "--workers", "2", "--cluster", "Fixed:1,2,3"): "A cluster is KIND:SECONDS",
-    ("--problem", "softmax:digits", "--workers", "2", "--set", "wings=2"): "has no hyperparameter 'wings'",
+    ("--problem", "softmax:digits", "--workers", "2", "--set", "wings=2"): "No method here has a hyperparameter 'wings'",
     ("--problem", "softmax:digits", "--workers", "2", "--method", "wings"): "There is no method 'wings'",
 }
 

@@ -136,8 +136,10 @@ def section(name: str) -> str:
 
 
 def directive(name: str) -> str:
-    return f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :imported-members:\n```" if is_package(name) else (
-        f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```"
+    return (
+        f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :imported-members:\n```"
+        if is_package(name)
+        else (f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```")
     )
 
 

@@ -36,3 +36,19 @@ def no_network(monkeypatch):
 def rest_is_here(monkeypatch):
     """The command that fetches data finds Fashion-MNIST in its place."""
     monkeypatch.setattr(data_command, "fashion", lambda: True)
+
+
+@pytest.fixture
+def house_style():
+    """The project's style for a test, and no figure left open."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from asgd_lib import plots
+
+    with plt.rc_context():
+        plots.style()
+        yield
+        plt.close("all")

@@ -19,19 +19,30 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("bench.json", "serve.json", "peers.json")
 
 
+def peer(name):
+    """The Python of a peer's environment, which `make bench-peers` builds."""
+    return ROOT / ".venv-peers" / name.lower() / "bin" / "python"
+
+
+INSTALLED = [name for name in bench_peers.PEERS if (peer(name).parents[1] / ".complete").exists()]
+
+
 def committed():
     """The committed numbers: of the benchmark, of real processes, of peers."""
     paths = [ROOT / "benchmarks" / name for name in NAMES]
     return [json.loads(path.read_text()) if path.exists() else None for path in paths]
 
 
+def ran(script, out, *options):
+    """The numbers that a script of the benchmark leaves in the file `out`."""
+    done = subprocess.run([sys.executable, f"scripts/{script}", *options, out], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text())
+
+
 @pytest.mark.slow
 def test_the_whole_benchmark_runs_and_makes_a_page(tmp_path):
-    out = tmp_path / "bench.json"
-    command = [sys.executable, "scripts/bench.py", "--threads", "1", "--repeats", "1", "--scale", "0.01", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(out.read_text())
+    result = ran("bench.py", tmp_path / "bench.json", "--threads", "1", "--repeats", "1", "--scale", "0.01", "--out")
     assert [row["workload"] for row in result["replay"]] == [*contenders.WORKLOADS] * 2
     numbers = [v for rows in result.values() if isinstance(rows, list) for row in rows for v in row.values() if not isinstance(v, str)]
     assert min(numbers) > 0
@@ -74,11 +85,7 @@ def test_every_threshold_is_missed_by_a_number_just_beyond_it():
 
 @pytest.mark.slow
 def test_real_processes_are_measured(tmp_path):
-    out = tmp_path / "serve.json"
-    command = [sys.executable, "scripts/bench_serve.py", "--arrivals", "40", "--repeats", "1", "--workers", "2", "--json", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(out.read_text())
+    rows = ran("bench_serve.py", tmp_path / "serve.json", "--arrivals", "40", "--repeats", "1", "--workers", "2", "--json")
     assert [row["workers"] for row in rows] == [2, 2] and all(row[k] > 0 for row in rows for k in ("plain", "serve", "ratio", "own_us"))
 
 
@@ -147,13 +154,10 @@ def test_a_peer_that_cannot_be_had_is_named_with_its_reason_and_the_rest_is_meas
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["plain", "replay", *bench_peers.PEERS])
-def test_every_contender_of_the_peers_bench_runs(who):
-    python = ROOT / ".venv-peers" / who.lower() / "bin/python"
-    if who in bench_peers.PEERS and not (python.parents[1] / ".complete").exists():
-        pytest.skip(f"{who} is not installed; make bench-peers installs it.")
-    ours = who not in bench_peers.PEERS
+@pytest.mark.parametrize("who", ["plain", "replay", *INSTALLED])
+def test_every_contender_of_the_peers_bench_that_is_here_runs(who):
+    ours = who not in INSTALLED
     env = bench_peers.clean() | ({"PYTHONPATH": str(ROOT)} if ours else {})
-    said = bench_peers.run(sys.executable if ours else python, f"with_{who.lower()}.py", "softmax 784-10", 20, env)
+    said = bench_peers.run(sys.executable if ours else peer(who), f"with_{who.lower()}.py", "softmax 784-10", 20, env)
     assert isinstance(said, dict), said
     assert said["updates"] == 20 and said["seconds"] > 0

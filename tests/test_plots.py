@@ -17,14 +17,7 @@ from asgd_lib.claims import Claim  # noqa: E402
 from asgd_lib.intervals import interval  # noqa: E402
 from asgd_lib.trace import Trace  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def clean():
-    """The project's style for each test, and no figure left open."""
-    with plt.rc_context():
-        plots.style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("house_style")
 
 
 def history(values, status=None, lrs=None):

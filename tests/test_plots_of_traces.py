@@ -3,7 +3,6 @@
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
@@ -11,14 +10,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from asgd_lib import plots  # noqa: E402
 from asgd_lib.trace import LOST, Trace  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def clean():
-    """The project's style for each test, and no figure left open."""
-    with plt.rc_context():
-        plots.style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("house_style")
 
 
 @pytest.fixture

@@ -135,7 +135,9 @@ def test_notebooks_show_formulas_and_figures_on_a_desk(site, tab):
 
 
 def test_a_page_with_broken_links_is_found_out(tmp_path):
-    (tmp_path / "a.html").write_text('<p id="here"></p><a href="#here"></a><a href="#gone"></a><a href="b.html"></a><img src="https://x.org/y.png">')
+    (tmp_path / "a.html").write_text(
+        '<p id="here"></p><a href="#here"></a><a href="#gone"></a><a href="b.html"></a><img src="https://x.org/y.png">'
+    )
     assert links.broken(tmp_path) == ["a.html -> #gone", "a.html -> b.html"]
     assert links.loaded_from_elsewhere(tmp_path) == ["a.html -> https://x.org/y.png"]
 

@@ -61,7 +61,7 @@ def test_trials_of_the_best_length_beat_waiting_where_times_have_heavy_tails():
 def test_the_equilibrium_time_is_rennalas_up_to_a_factor_of_two(seconds, noise):
     ours, rennala = theory.time_shadowheart(seconds, 1.0, noise), theory.time_rennala(seconds, 1.0, noise)
     assert ours / 2 <= rennala * (1 + 1e-12) and rennala <= 2 * ours * (1 + 1e-12)
-    assert theory.time_shadowheart(seconds, 1.0, noise, 3.0) >= max(3.0, ours)
+    assert theory.time_shadowheart(seconds, 1.0, noise, 3.0) >= max(3.0, ours) * (1 - 1e-12)  # sums in another order
     brute = min(max(h, noise / sum(1 / g for g in seconds if g <= h)) for h in seconds)
     assert ours == pytest.approx(brute, rel=1e-12)
 

@@ -25,9 +25,7 @@ def test_landed_appends_every_job_in_flight_once():
 @pytest.mark.parametrize("arrivals", [1, 6, 20])
 def test_virtual_iterate_makes_a_plain_sgd_step_for_each_job_handed_out(arrivals):
     problem, seeds = bowl(), [2, 5]
-    (x, y), (x_next, y_next) = (
-        virtual_iterate(simulate(CLUSTER, ASGD, arrivals=arrivals + k), ASGD, problem, seeds=seeds) for k in (0, 1)
-    )
+    (x, y), (x_next, y_next) = (virtual_iterate(simulate(CLUSTER, ASGD, arrivals=arrivals + k), ASGD, problem, seeds=seeds) for k in (0, 1))
     new = simulate(CLUSTER, ASGD, arrivals=arrivals + 1).in_flight[-1:]
     step = problem.grad(x_next[None], torch.tensor(new["worker"]), torch.tensor(new["job"]), torch.tensor(seeds))[0]
     assert torch.allclose(y_next, y - 0.1 * step, rtol=0, atol=1e-13)

@@ -99,4 +99,4 @@ class _Drawn:
         draws = tuple(draw.index_select(0, rows - self._low) for draw in self._draws)
         torch.stack(models, out=self._models.resize_(len(now), L * S, models[0].shape[-1]))
         grads = self._problem.grad_at(self._models.view(len(now), L, S, -1), self._worker.index_select(0, rows), draws)
-        return grads.view(len(now), L * S, -1).unbind(0)
+        return grads.reshape(len(now), L * S, -1).unbind(0)

@@ -23,9 +23,9 @@ class _Linear(Samples):
         self.x0 = torch.zeros(outputs * (self.features + self.intercept), dtype=self.X.dtype, device=self.X.device)
 
     def _cut(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (M, outputs, features) and intercepts (M, outputs or 0), both views of `x` (M, d)."""
+        """Weights (..., outputs, features) and intercepts (..., outputs or 0), both views of `x` (..., d)."""
         cut = self.outputs * self.features
-        return x[:, :cut].view(-1, self.outputs, self.features), x[:, cut:]
+        return x[..., :cut].unflatten(-1, (self.outputs, self.features)), x[..., cut:]
 
     def _residual(self, z: Tensor, y: Tensor) -> Tensor:
         """Derivative of each sample's loss in its scores: (M, outputs, B) from (M, outputs, B) and (M, B)."""
@@ -35,18 +35,16 @@ class _Linear(Samples):
         """Each sample's loss, (M, B)."""
         raise NotImplementedError
 
-    def _classes(self, z: Tensor) -> Tensor:
-        """Predictions (M, B)."""
-        raise NotImplementedError
-
     def _batch_grad(self, x, X, y, out):
+        M, L = x.shape[:2]
         w, c = self._cut(x)
-        z = torch.baddbmm(c.unsqueeze(2), w, X.mT) if self.intercept else torch.bmm(w, X.mT)
-        residual = self._residual(z, y).div_(self.batch)
+        rows = w.reshape(M, L * self.outputs, self.features)
+        z = torch.baddbmm(c.reshape(M, -1, 1), rows, X.mT) if self.intercept else torch.bmm(rows, X.mT)
+        residual = self._residual(z.view(M * L, self.outputs, -1), y.repeat_interleave(L, 0)).div_(self.batch)
         weights, intercepts = self._cut(out)
-        self._product(residual, X, weights)
+        self._product(residual.view(z.shape), X, weights)
         if self.intercept:
-            torch.sum(residual, -1, out=intercepts)
+            torch.sum(residual.view(M, L, self.outputs, -1), -1, out=intercepts)
 
     def _shared_scores(self, x: Tensor, X: Tensor) -> Tensor:
         """(R, outputs, N) for models (R, d) on the same samples (N, features), in one product."""
@@ -60,7 +58,7 @@ class _Linear(Samples):
         residual = self._residual(z, y) * weight
         grad = (residual.view(-1, len(X)) @ X).view(len(x), -1)
         grad = torch.cat([grad, residual.sum(-1)], 1) if self.intercept else grad
-        return self._loss(z, y) @ weight, grad, self._classes(z)
+        return self._loss(z, y) @ weight, grad, z
 
     def _predict(self, x, X):
         return self._classes(self._shared_scores(x, X))
@@ -88,9 +86,6 @@ class LeastSquares(_Linear):
 
     def _loss(self, z, y):
         return 0.5 * (z.squeeze(1) - y).square()
-
-    def _classes(self, z):
-        return z.squeeze(1)
 
 
 class LogisticRegression(_Linear):
@@ -127,6 +122,3 @@ class Softmax(_Linear):
 
     def _loss(self, z, y):
         return cross_entropy(z, y)
-
-    def _classes(self, z):
-        return z.argmax(1)

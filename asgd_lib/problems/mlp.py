@@ -30,18 +30,21 @@ class MLP(Samples):
         self.x0 = torch.cat(pieces).to(self.X)
 
     def _cut(self, x: Tensor) -> list[Tensor]:
-        """W1, c1, W2, c2 of every model, views of `x` (M, d)."""
+        """W1, c1, W2, c2 of every model, views of `x` (..., d)."""
         pieces = x.split([torch.Size(s).numel() for s in self._shapes], -1)
-        return [p.view(len(x), *s) for p, s in zip(pieces, self._shapes, strict=True)]
+        return [p.unflatten(-1, s) for p, s in zip(pieces, self._shapes, strict=True)]
 
     def _batch_grad(self, x, X, y, out):
-        w1, c1, w2, c2 = self._cut(x)
-        h = torch.baddbmm(c1.unsqueeze(2), w1, X.mT).relu_()  # (M, hidden, B)
-        residual = softmax_residual(torch.baddbmm(c2.unsqueeze(2), w2, h), y).div_(self.batch)
+        M, L = x.shape[:2]
+        w1, c1, _, _ = self._cut(x)
+        _, _, w2, c2 = self._cut(x.flatten(0, 1))  # hidden activations differ from model to model: the second layer has M L products
+        h = torch.baddbmm(c1.reshape(M, -1, 1), w1.flatten(1, 2), X.mT).relu_().view(M * L, self.hidden, -1)
+        residual = softmax_residual(torch.baddbmm(c2.unsqueeze(2), w2, h), y.repeat_interleave(L, 0)).div_(self.batch)
         back = torch.bmm(w2.mT, residual).mul_(h > 0)
-        g1, b1, g2, b2 = self._cut(out)
-        self._product(back, X, g1)
-        torch.sum(back, -1, out=b1)
+        g1, b1, _, _ = self._cut(out)
+        _, _, g2, b2 = self._cut(out.flatten(0, 1))
+        self._product(back.view(M, L * self.hidden, -1), X, g1)
+        torch.sum(back, -1, out=b1.flatten(0, 1))
         g2.copy_(torch.bmm(residual, h.mT))
         torch.sum(residual, -1, out=b2)
 
@@ -58,7 +61,7 @@ class MLP(Samples):
         back = torch.bmm(w2.mT, residual).mul_(h > 0)
         first = (back.view(-1, len(X)) @ X).view(len(x), -1)
         grad = torch.cat([first, back.sum(-1), torch.bmm(residual, h.mT).flatten(1), residual.sum(-1)], 1)
-        return cross_entropy(z, y) @ weight, grad, z.argmax(1)
+        return cross_entropy(z, y) @ weight, grad, z
 
     def _predict(self, x, X):
-        return self._forward(x, X)[1].argmax(1)
+        return self._classes(self._forward(x, X)[1])

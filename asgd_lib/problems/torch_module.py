@@ -63,16 +63,20 @@ class TorchModule(Samples):
         return total.detach(), torch.cat([g.flatten() for g in grads], out=out), output.detach()
 
     def _batch_grad(self, x, X, y, out):
-        for row, inputs, targets, g in zip(x, X, y, out, strict=True):
-            self._mean_grad(row, inputs, targets, out=g)
+        for models, inputs, targets, grads in zip(x, X, y, out, strict=True):
+            for row, g in zip(models, grads, strict=True):
+                self._mean_grad(row, inputs, targets, out=g)
 
     def _evaluate(self, x, X, y, weight):
         loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))
-        return loss, grad, output.argmax(-1) if self.classifies else output
+        return loss, grad, output
+
+    def _classes(self, z):
+        return z.argmax(-1)
 
     def _predict(self, x, X):
         with torch.no_grad():
-            return torch.stack([self._forward(row, X).argmax(-1) for row in x])
+            return torch.stack([self._classes(self._forward(row, X)) for row in x])
 
 
 class SmallCNN(TorchModule):

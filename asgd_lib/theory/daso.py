@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from asgd_lib.checks import count, inside, non_negative, positive
 
@@ -36,8 +37,10 @@ def daso_efficiency(skip: int, wait: int, nodes: int, *, next_sum: bool = False)
     return 1.0 / (2.0 - a) if next_sum or wait == skip else 1.0 - (1.0 - a) * wait / skip
 
 
-def daso_multiplier(step: float, skip: int, wait: int, nodes: int, momentum: float = 0.0, *, differences: bool = False) -> float:
-    """Factor by which a cycle of B batches multiplies the mean of all models on f = x^2 / 2, at lr = `step` (`differences`: their spread).
+def daso_multiplier(
+    step: ArrayLike, skip: int, wait: int, nodes: int, momentum: float = 0.0, *, differences: bool = False
+) -> float | np.ndarray:
+    """Factor, for each `step`, by which a cycle of B batches multiplies the mean of all models on f = x^2 / 2, at lr = `step` (`differences`: their spread).
 
     The spectral radius of M^(B - W) (D M^W + (1 - a) e e') with M = [[1 - lr, -beta], [lr, beta]], one batch of heavy ball on (x, u),
     D = diag(a, 1), since a merge leaves u alone, and e = (1, 0); for W = B the model sent one cycle before takes the place of x. The sum
@@ -46,13 +49,17 @@ def daso_multiplier(step: float, skip: int, wait: int, nodes: int, momentum: flo
     positive("step", step)
     inside("momentum", momentum, 0.0, 1.0, open_high=True)
     skip, wait, a = count("skip", skip), count("wait", wait, least=0, most=skip), daso_own_weight(wait, nodes)
-    batch, power = np.array([[1.0 - step, -momentum], [step, momentum]]), np.linalg.matrix_power
+    step, power = np.asarray(step, dtype=float), np.linalg.matrix_power
+    beta = np.full_like(step, momentum)
+    batch = np.stack([np.stack([1.0 - step, -beta], -1), np.stack([step, beta], -1)], -2)
     own, old = np.diag([a, 1.0]), np.diag([0.0 if differences else 1.0 - a, 0.0])
     if wait < skip:
         cycle = power(batch, skip - wait) @ (own @ power(batch, wait) + old)
     else:  # (x, u) when sending, and the same one cycle before
-        cycle = np.block([[power(batch, skip) @ own, power(batch, skip) @ old], [np.eye(2), np.zeros((2, 2))]])
-    return float(np.abs(np.linalg.eigvals(cycle)).max())
+        cycle = np.zeros((*step.shape, 4, 4))
+        cycle[..., :2, :2], cycle[..., :2, 2:], cycle[..., 2:, :2] = power(batch, skip) @ own, power(batch, skip) @ old, np.eye(2)
+    largest = np.abs(np.linalg.eigvals(cycle)).max(-1)
+    return largest if step.ndim else float(largest)
 
 
 def daso_critical_step(L: float, skip: int, wait: int, nodes: int, momentum: float = 0.0, *, differences: bool = True) -> float:
@@ -63,11 +70,12 @@ def daso_critical_step(L: float, skip: int, wait: int, nodes: int, momentum: flo
     """
     positive("L", L)
 
-    def unstable(step: float) -> bool:
+    def unstable(step: ArrayLike) -> np.ndarray:
         modes = (False, True) if differences and nodes > 1 else (False,)
-        return any(daso_multiplier(step, skip, wait, nodes, momentum, differences=mode) > 1.0 + 1e-10 for mode in modes)
+        return np.any([daso_multiplier(step, skip, wait, nodes, momentum, differences=mode) > 1.0 + 1e-10 for mode in modes], 0)
 
-    high = next(step for step in np.geomspace(0.01, 10.0, 7000) if unstable(step))
+    steps = np.geomspace(0.01, 10.0, 7000)
+    high = steps[unstable(steps)][0]
     low = high * 0.999
     while high - low > 1e-10 * high:
         middle = (low + high) / 2.0

@@ -18,35 +18,40 @@ COUNTS = COLUMNS[5:]
 
 
 class History:
-    """Collects checkpoints of batches of runs, then gives the table."""
+    """Collects the checkpoints of batches of runs, then gives the table."""
 
     def __init__(self, runs: Sequence[tuple[str, float, int]]):
-        self._runs = pd.DataFrame(runs, columns=["method", "lr", "seed"]).rename_axis("run").reset_index()
-        self._rows: list[dict[str, np.ndarray]] = []  # one entry a checkpoint; a DataFrame each would cost more than many arrivals
+        self._runs = pd.DataFrame(runs, columns=["method", "lr", "seed"])
+        self._looks: list[tuple[Tensor, list[float], dict[str, Tensor]]] = []  # of the batch under way
+        self._parts: list[dict[str, np.ndarray]] = []  # one entry a batch; a DataFrame a checkpoint would cost more than many arrivals
         self._x: dict[int, Tensor] = {}
         self._status = np.full(len(runs), "done", dtype=object)
 
-    def add(self, runs: Sequence[int], alive: Tensor, time: float, counts: Mapping[str, int], metrics: Mapping[str, Tensor]) -> None:
-        """One checkpoint of the runs that are still alive: `counts` holds COUNTS, each metric is (R,)."""
-        rows = np.asarray(runs)[alive.numpy()]
-        same = {"time": float(time), **{name: counts[name] for name in COUNTS}}
-        columns = {name: value[alive].double().numpy() for name, value in metrics.items()}
-        self._rows.append({"run": rows, **{name: np.full(len(rows), value) for name, value in same.items()}, **columns})
+    def add(self, alive: Tensor, time: float, counts: Mapping[str, int], metrics: Mapping[str, Tensor]) -> None:
+        """One checkpoint of a batch, `alive` (R,) its runs that count: `counts` holds COUNTS, each metric is (R,)."""
+        self._looks.append((alive, [time, *(counts[name] for name in COUNTS)], dict(metrics)))
 
     def end(self, runs: Sequence[int], x: Tensor, status: np.ndarray) -> None:
-        """The last models (R, d) of a batch, and how each run ended."""
+        """The numbers of the runs in the batch that was under way, their last models (R, d), and how each of them ended."""
+        alive = torch.stack([look[0] for look in self._looks], 1).numpy()  # (R, checkpoints): run by run is the order of the table
+        same = zip(("time", *COUNTS), np.array([look[1] for look in self._looks]).T, strict=True)
+        part = {"run": np.asarray(runs)[:, None]} | dict(same)
+        part |= {name: torch.stack([look[2][name] for look in self._looks], 1).double().numpy() for name in self._looks[0][2]}
+        self._parts.append({name: np.broadcast_to(column, alive.shape)[alive] for name, column in part.items()})
+        self._looks = []
         self._x.update(zip(runs, x, strict=True))
         self._status[list(runs)] = status
 
     def frame(self) -> pd.DataFrame:
         """One row per (run, checkpoint); the last models, in run order, are on `attrs["x"]`."""
-        columns = {name: np.concatenate([rows[name] for rows in self._rows]) for name in self._rows[0]}
-        table = pd.DataFrame(columns).merge(self._runs, on="run")
+        columns = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+        order = np.argsort(columns["run"], kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+        columns |= {name: columns[name].astype(np.int64) for name in COUNTS}
+        columns |= {name: column.array.take(columns["run"]) for name, column in self._runs.items()}
+        metrics = [name for name in columns if name not in COLUMNS]
+        table = pd.DataFrame({name: columns[name] for name in (*COLUMNS, *metrics)})
         table["status"] = self._status[table["run"]]
-        for name in COUNTS:
-            table[name] = table[name].astype(np.int64)
-        metrics = [c for c in table if c not in COLUMNS and c != "status"]
-        table = table.sort_values(["run", "arrivals"], kind="stable", ignore_index=True)[[*COLUMNS, *metrics, "status"]]
         table.attrs["x"] = torch.stack([self._x[r] for r in range(len(self._runs))]).as_subclass(FinalModels)
         return table
 

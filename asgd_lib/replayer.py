@@ -139,7 +139,7 @@ def _run(
             bad = ~(loss <= limit) | ~torch.isfinite(state.x).all(-1).cpu()
             sent = getattr(state, "sent", trace.n + 2 * e)  # vectors of d numbers, both ways
             counts = {"arrivals": e, "updates": state.k, "used": used, "rounds": getattr(state, "rounds", state.k), "bytes": sent * width}
-            history.add(runs, alive, ends[e], counts, metrics)
+            history.add(alive, ends[e], counts, metrics)
             final[alive] = state.x[alive]
             status[(alive & bad).numpy()] = "diverged"
             alive = alive & ~bad

@@ -60,6 +60,11 @@ def simulate(
     return loop.trace(meta if message_bytes is None else meta | {"message_bytes": str(message_bytes)})
 
 
+def depends_on_rule(cluster: Cluster, method: Method) -> bool:
+    """Whether a trace may depend on the method's rule, and not on its policy alone: not where every worker starts again at once."""
+    return type(method.policy) is not Greedy or hasattr(cluster, "transfer")
+
+
 class _Loop(Dispatch):
     """One simulation: a heap of the jobs that have begun."""
 
@@ -68,6 +73,7 @@ class _Loop(Dispatch):
         self._clock = cluster.clock(seed)
         self._counter = Counter(method.rule, cluster.n)  # fed only when a policy asks for k
         self._heap: list[tuple[float, int, bool]] = []
+        self._greedy = not depends_on_rule(cluster, method)
         self._transfers = None if message_bytes is None else Transfers(cluster, method.rule, message_bytes)
 
     @property
@@ -102,7 +108,7 @@ class _Loop(Dispatch):
     def run(self, arrivals: int | None, until: float) -> None:
         self.start_all()
         most = math.inf if arrivals is None else arrivals
-        if type(self.policy) is Greedy and self._transfers is None:
+        if self._greedy:
             return self._run_greedy(most, until)
         heap, ends, lost_in_a_row = self._heap, self.end, 0
         while lost_in_a_row < _PATIENCE and heap and heap[0][0] <= until and self.arrivals < most:

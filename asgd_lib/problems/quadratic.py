@@ -41,7 +41,7 @@ class Quadratic:
         self.diagonal = self.A.ndim == 2
         if not self.diagonal and not torch.allclose(self.A, self.A.mT):
             raise ValueError("Every A_i must be symmetric; pass (A + A') / 2.")
-        self.mu = float(self._eigenvalues(self.A.mean(0)).min())
+        self.mu = float(self._eigenvalues(self._mean[0]).min())
         self.L = float(self._eigenvalues(self.A).abs().max())
         if self.mu <= 0:
             raise ValueError(f"The mean of the A_i must be positive definite; its smallest eigenvalue is {self.mu:g}.")
@@ -55,8 +55,12 @@ class Quadratic:
         return a if self.diagonal else torch.linalg.eigvalsh(a)
 
     @cached_property
+    def _mean(self) -> tuple[Tensor, Tensor]:
+        return self.A.mean(0), self.b.mean(0)
+
+    @cached_property
     def minimiser(self) -> Tensor:
-        a, b = self.A.mean(0), self.b.mean(0)
+        a, b = self._mean
         return b / a if self.diagonal else torch.linalg.solve(a, b)
 
     @cached_property
@@ -76,10 +80,11 @@ class Quadratic:
 
     def loss(self, x: Tensor) -> Tensor:
         """f at `x` (..., d)."""
-        return (0.5 * x * self._times(self.A.mean(0), x) - x * self.b.mean(0)).sum(-1)
+        a, b = self._mean
+        return (0.5 * x * self._times(a, x) - x * b).sum(-1)
 
     def full_grad(self, x: Tensor, worker: int | None = None) -> Tensor:
-        a, b = (self.A.mean(0), self.b.mean(0)) if worker is None else (self.A[worker], self.b[worker])
+        a, b = self._mean if worker is None else (self.A[worker], self.b[worker])
         return self._times(a, x) - b
 
     def draws(self, worker: Tensor, job: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
@@ -99,10 +104,10 @@ class Quadratic:
 
     def metrics(self, x: Tensor) -> dict[str, Tensor]:
         """`loss`, `grad_norm_sq`, `gap` (loss above the minimum) and `dist_sq` to the minimiser."""
-        loss = self.loss(x)
+        away = x - self.minimiser
         return {
-            "loss": loss,
+            "loss": self.loss(x),
             "grad_norm_sq": self.full_grad(x).square().sum(-1),
-            "gap": 0.5 * ((x - self.minimiser) * self._times(self.A.mean(0), x - self.minimiser)).sum(-1),
-            "dist_sq": (x - self.minimiser).square().sum(-1),
+            "gap": 0.5 * (away * self._times(self._mean[0], away)).sum(-1),
+            "dist_sq": away.square().sum(-1),
         }

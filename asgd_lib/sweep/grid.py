@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from asgd_lib.fingerprint import fingerprint, library
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import alike, replay
-from asgd_lib.simulator import simulate
+from asgd_lib.simulator import depends_on_rule, simulate
 from asgd_lib.trace import Trace
 
 _RUNS = 64  # runs a replay: step sizes of a seed share its draws, and more than this no longer pays
@@ -64,13 +65,16 @@ class Task:
         bounds = {"arrivals": self.length.arrivals, "until": self.length.until, "seed": self.trace_seed}
         if hasattr(self.cluster[1], "transfer"):
             bounds["message_bytes"] = self.problem[1].x0.nbytes
-        numbers = dict.fromkeys(getattr(type(self.methods[0].rule), "batched", ("lr",)), 1.0)
-        rule = {f.name: numbers.get(f.name, getattr(self.methods[0].rule, f.name)) for f in fields(self.methods[0].rule)}
-        name = fingerprint(self.cluster[1], self.methods[0].policy, type(self.methods[0].rule), rule, bounds)
+        cluster, method = self.cluster[1], self.methods[0]
+        shapes = [cluster, method.policy, bounds]
+        if depends_on_rule(cluster, method):
+            numbers = dict.fromkeys(getattr(type(method.rule), "batched", ("lr",)), 1.0)
+            shapes += [type(method.rule), {f.name: numbers.get(f.name, getattr(method.rule, f.name)) for f in fields(method.rule)}]
+        name = fingerprint(*shapes)
         if name not in _traces:
             while len(_traces) >= 4:
                 del _traces[next(iter(_traces))]
-            _traces[name] = simulate(self.cluster[1], self.methods[0], **bounds)
+            _traces[name] = simulate(cluster, method, **bounds)
         return _traces[name]
 
 
@@ -105,8 +109,13 @@ def tasks(
                         some = tuple(seeds[start : start + S])
                         luck = some[0] if own_traces else 0
                         keys = {
-                            seed: tuple(fingerprint(base, names[problem[0]], rule, seed, luck) for rule in rules[first : first + L])
+                            seed: tuple(_key(base, names[problem[0]], rule, seed, luck) for rule in rules[first : first + L])
                             for seed in some
                         }
                         made.append(Task(cluster, problem, tuple(group[first : first + L]), some, luck, length, keys))
     return made
+
+
+def _key(*parts: str | int) -> str:
+    """One name for fingerprints and numbers; faster than the fingerprint of them, of which a large grid needs very many."""
+    return sha256(" ".join(map(str, parts)).encode()).hexdigest()[:32]

@@ -40,7 +40,8 @@ def daso_efficiency(skip: int, wait: int, nodes: int, *, next_sum: bool = False)
 def daso_multiplier(
     step: ArrayLike, skip: int, wait: int, nodes: int, momentum: float = 0.0, *, differences: bool = False
 ) -> float | np.ndarray:
-    """Factor, for each `step`, by which a cycle of B batches multiplies the mean of all models on f = x^2 / 2, at lr = `step` (`differences`: their spread).
+    """Factor by which a cycle of B batches multiplies the mean of all models on f = x^2 / 2, at lr = each `step` (`differences`: their
+    spread).
 
     The spectral radius of M^(B - W) (D M^W + (1 - a) e e') with M = [[1 - lr, -beta], [lr, beta]], one batch of heavy ball on (x, u),
     D = diag(a, 1), since a merge leaves u alone, and e = (1, 0); for W = B the model sent one cycle before takes the place of x. The sum

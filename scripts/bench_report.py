@@ -34,7 +34,7 @@ ratios are what to look at.
 Thresholds (`scripts/bench_asked.py`), none of them moved after a measurement, beside what this run gave.
 
 | what | asked | measured | |
-|-|-|-|-|
+|-|-:|-:|-|
 {asked}
 
 ## Replay
@@ -47,7 +47,7 @@ itself computes together, on average: jobs whose models are there while their gr
 The last column is what the gradients take in calls of just those sizes.
 
 | workload | n | plain loop | replay | replay is | gradients | of that limit | jobs a call | gradients in such calls |
-|-|-|-|-|-|-|-|-|-|
+|-|-:|-:|-:|-:|-:|-:|-:|-:|
 {replay}
 
 ## Sweep
@@ -56,7 +56,7 @@ The last column is what the gradients take in calls of just those sizes.
 in the sweep, evaluate the whole objective twice each, which the plain loop does not.
 
 | workload | runs | plain loop, us | our runs one by one, us | sweep, us | against plain | against one by one |
-|-|-|-|-|-|-|-|
+|-|-:|-:|-:|-:|-:|-:|
 {sweep}
 
 What pays is sharing, not batching as such: all step sizes of a seed see the same samples and the same noise, which are hashed, drawn and
@@ -68,13 +68,13 @@ products of different seeds share nothing and gain nothing from being called tog
 Replay of the MLP (d = 101,770), microseconds an update.
 
 | n | ASGD, us | DuDe, us | ratio |
-|-|-|-|-|
+|-:|-:|-:|-:|
 {dude}
 
 ## Traces
 
 | workers | arrivals | seconds | arrivals a second |
-|-|-|-|-|
+|-:|-:|-:|-:|
 {simulate}
 
 ## Memory
@@ -82,7 +82,7 @@ Replay of the MLP (d = 101,770), microseconds an update.
 Peak of a whole process at n = 1,000 on 60,000 x 784 samples, in which torch and the data alone take most of the softmax's.
 
 | workload | plain loop, MB | replay, MB |
-|-|-|-|
+|-|-:|-:|
 {memory}
 
 ## Threads
@@ -99,7 +99,7 @@ ASGD with worker processes on this machine: `serve`, with its journal on disk, a
 keeps no record and survives nothing (`scripts/bench_serve.py`). The last column is what our server does itself: policy, rule, journal.
 
 | workload | workers | plain server, arrivals/s | serve, arrivals/s | serve / plain | server's own work, us an arrival |
-|-|-|-|-|-|-|
+|-|-:|-:|-:|-:|-:|
 {served}
 """
 
@@ -112,7 +112,7 @@ process and an environment of its own, in turns with the plain loop, processor t
 with one local step is the nearest that they have to asynchronous SGD, and the generality that costs them time is not needed here.
 
 | workload | contender | us an update | against the plain loop |
-|-|-|-|-|
+|-|-|-:|-:|
 {peers}
 
 Not measured: {left_out}flsim 0.1.0 does not import on Python 3.11 (a mutable default in a dataclass); fedlab 1.3.0 is asynchronous only

@@ -1,6 +1,7 @@
 """The benchmark runs at a small size, its contenders do the same work, and BENCHMARKS.md is what its numbers say."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,10 @@ def test_the_committed_page_is_what_the_committed_numbers_say():
     result, served, peers = committed()
     page = bench_report.page(result, served, peers)
     assert (ROOT / "BENCHMARKS.md").read_text() == page
+    tables = [table.splitlines() for table in page.split("\n\n") if table.startswith("|")]
+    for _, rule, *rows in tables:
+        for right, *cells in zip(*[[cell.strip() for cell in line.split("|")[1:-1]] for line in [rule, *rows]], strict=True):
+            assert not all(re.match(r"[\d.,]+[%x]?$", cell) for cell in cells) or right == "-:", f"numbers flush left: {cells[:3]}"
     of_peers = [] if peers is None else [row for row in peers["rows"] if row["workload"].startswith("MLP")]
     assert page.count("\n| MLP 784-128-10 |") == 5 + len(of_peers)
 

@@ -94,8 +94,11 @@ class Row:
     source: str
     name: str = "unnamed"
 
-    def __call__(self, lr: float | Tensor, **hyperparameters: Any) -> Method:
-        """The method with these hyperparameters; TypeError or ValueError, with a sentence, where they do not fit."""
+    def __call__(self, lr: float | Tensor = inspect.Parameter.empty, **hyperparameters: Any) -> Method:
+        """The method with these hyperparameters; TypeError or ValueError, with a sentence, where they do not fit, or without `lr`."""
+        if lr is inspect.Parameter.empty:
+            call = f'METHODS["{self.name}"]' if self.name in METHODS else "row"
+            raise TypeError(f"{self.name} needs a step size lr, for example {call}(lr=0.1).")
         allowed = list(inspect.signature(self.rule).parameters)
         unknown = sorted(set(hyperparameters) - set(allowed))
         if unknown:

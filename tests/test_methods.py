@@ -10,8 +10,9 @@ from cases import CASES, FIXED, RANDOM, every_method, every_name, quadratic
 from asgd_lib import METHODS, clusters, replay, simulate
 from asgd_lib.conformance import CHECKS
 from asgd_lib.conformance.setting import random_trace
-from asgd_lib.policies import RandomAssignment, Rounds, ShuffledAssignment
-from asgd_lib.rules import update_delays
+from asgd_lib.methods import Row
+from asgd_lib.policies import Greedy, RandomAssignment, Rounds, ShuffledAssignment
+from asgd_lib.rules import SGD, update_delays
 
 
 def make(name, hyper, lr=0.1):
@@ -155,6 +156,13 @@ def test_the_names_of_the_workers_do_not_matter(label):
 def test_a_senseless_step_size_is_refused(name, lr):
     with pytest.raises(ValueError, match=r"lr must be a finite number above 0; got .+\."):
         METHODS[name](lr)
+
+
+def test_a_method_without_a_step_size_is_told_how_to_give_one():
+    with pytest.raises(TypeError, match=r'^dude needs a step size lr, for example METHODS\["dude"\]\(lr=0.1\)\.$'):
+        METHODS["dude"](n_arrivals=2)
+    with pytest.raises(TypeError, match=r"^mine needs a step size lr, for example row\(lr=0.1\)\.$"):
+        Row(Greedy(), SGD, "own", "mine")()
 
 
 @every_name

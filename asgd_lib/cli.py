@@ -10,16 +10,26 @@ import click
 from asgd_lib import __version__
 
 COMMANDS = {
-    "list": "listing:list_",
-    "run": "running:run",
-    "replay": "running:replay_",
-    "compare": "running:compare",
-    "check": "checking:check",
-    "contest": "contest:contest",
-    "verdicts": "listing:verdicts",
-    "serve": "serving:serve",
+    "list": ("listing:list_", "Methods, worker times, problems and data sets."),
+    "run": ("running:run", "Simulate one method on a cluster and replay it on a problem."),
+    "replay": ("running:replay_", "What methods make of the arrivals in TRACE: a saved trace, or the journal of a real run."),
+    "compare": (
+        "running:compare",
+        "Tune every method on the same grid of step sizes, and compare them at their best, with intervals over seeds.",
+    ),
+    "check": (
+        "checking:check",
+        "Whether METHOD does what every method owes its users; if not, a sentence says what to change, and the exit code is 1.",
+    ),
+    "contest": (
+        "contest:contest",
+        "Check METHOD..., then compare them with the table's methods on clusters and splits; the exit code is 1 if a check fails.",
+    ),
+    "verdicts": ("listing:verdicts", "What the notebooks found, claim by claim."),
+    "serve": ("serving:serve", "Run on real processes; `asgd serve --help` says more."),
 }
-"""Command -> module of asgd_lib.commands, and function in it. Modules are imported when a command is called: torch takes a second."""
+"""Command -> (module of asgd_lib.commands and function in it, first line of its help). Modules, and with them torch, which takes seconds,
+are imported when a command is called, not to list them all."""
 
 
 class Lazy(click.Group):
@@ -31,8 +41,12 @@ class Lazy(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module, function = COMMANDS[name].split(":")
+        module, function = COMMANDS[name][0].split(":")
         return getattr(import_module(f"asgd_lib.commands.{module}"), function)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in COMMANDS.items()])
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,7 @@
-"""What command lines say, made into clusters, methods and problems."""
+"""What command lines say, made into clusters, methods and problems.
+
+Clusters are `KIND:NUMBERS[,KEYWORD=VALUE...]`, problems `KIND:DATA[,KEYWORD=VALUE...]`; `form` says it kind by kind.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +10,55 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
 
-import yaml
-
-from asgd_lib import clusters, data, partition, problems
+from asgd_lib import clusters, data, partition, problems, spelling
 from asgd_lib.clusters import Cluster
 from asgd_lib.methods import METHODS, Method, Row
 from asgd_lib.problems import Problem
+from asgd_lib.spelling import meant
 from asgd_lib.user_method import is_file, load_method
 
-KINDS: dict[str, Callable] = {"softmax": problems.Softmax, "mlp": problems.MLP, "cnn": problems.SmallCNN}
-SPEEDS = ("Fixed", "Exponential", "LogNormal", "Pareto")
+
+def dropout(seconds: Sequence[float], up: float, down: float) -> Cluster:
+    """`Fixed` workers that leave and come back: exponential stays of mean `up` and absences of mean `down` seconds."""
+    return clusters.Dropout(clusters.Fixed(seconds), up, down)
+
+
+_NAMES = ("Fixed", "equal", "straggler", "spread", "Exponential", "TruncatedNormal", "LogNormal", "Pareto", "Uniform", "Switching")
+CLUSTERS: dict[str, Callable[..., Cluster]] = {name: getattr(clusters, name) for name in _NAMES} | {"Dropout": dropout}
+PROBLEMS: dict[str, Callable[..., Problem]] = {
+    "softmax": problems.Softmax, "logistic": problems.LogisticRegression, "least_squares": problems.LeastSquares,
+    "mlp": problems.MLP, "cnn": problems.SmallCNN, "resnet": problems.ResNet, "char_lm": problems.CharLM,
+}  # fmt: skip
 
 
 def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, seed: int = 0) -> Problem:
     """`KIND:DATA`, such as softmax:digits, split over `n` workers (evenly, or by Dirichlet(`alpha`)); or `MODULE:FUNCTION`, called with n.
 
-    Raises ValueError, with a sentence, where there is no such thing.
+    Raises ValueError, with a sentence, where there is no such thing, or where kind and data do not fit.
     """
     kind, _, rest = text.partition(":")
     if not rest:
-        raise ValueError(f"A problem is KIND:DATA (kinds {', '.join(KINDS)}), as softmax:digits, or MODULE:FUNCTION; got {text!r}.")
-    if kind not in KINDS:
+        raise ValueError(f"A problem is KIND:DATA (kinds {', '.join(PROBLEMS)}), as softmax:digits, or MODULE:FUNCTION; got {text!r}.")
+    if kind not in PROBLEMS:
         try:
-            return getattr(import_module(kind), rest)(n)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"{text!r} is neither one of {', '.join(KINDS)} with a data set nor MODULE:FUNCTION. {error}") from error
-    X, y, X_test, y_test = data.load(rest)
+            made = getattr(import_module(kind), rest)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: "" and ".name" are no modules
+            said = f"{kind!r} is neither one of {', '.join(PROBLEMS)}{meant(kind, PROBLEMS)} nor a module on PYTHONPATH that has {rest!r}"
+            raise ValueError(f"{said} ({error}); a problem is KIND:DATA or MODULE:FUNCTION.") from error
+        return made(n)
+    names, keywords = spelling.parsed(text, PROBLEMS[kind])
+    name = ",".join(names)
+    if name not in data.NAMES:
+        said = f"There is no data set {name!r}{meant(name, data.NAMES)} for {text!r}" if name else f"{text!r} names no data set"
+        raise ValueError(f"{said}. There are {', '.join(data.NAMES)}.")
+    X, y, X_test, y_test = data.load(name)
+    if y.is_floating_point() != (kind == "least_squares"):
+        has, asks = ("a real target", "classes") if y.is_floating_point() else ("classes", "a real target")
+        raise ValueError(f"{text!r} does not fit: {name} has {has}, and {kind} is for {asks}.")
+    if y.is_floating_point() and alpha is not None:
+        raise ValueError(f"alpha splits data by class, and {name} has a real target: leave alpha out.")
     parts = partition.iid(len(y), n, seed=seed) if alpha is None else partition.dirichlet(y, n, alpha, seed=seed)
-    return KINDS[kind](X, y, parts, batch, test=(X_test, y_test))
+    return PROBLEMS[kind](X, y, parts, batch, test=(X_test, y_test), **keywords)
 
 
 def row(name: str) -> Row:
@@ -42,7 +66,7 @@ def row(name: str) -> Row:
     if is_file(name):
         return load_method(name)
     if name not in METHODS:
-        say = f"There is no method {name!r}; the table has {', '.join(METHODS)}"
+        say = f"There is no method {name!r}{meant(name, METHODS)}; the table has {', '.join(METHODS)}"
         raise ValueError(f"{say}. A method of your own is path/to/file.py:Name.")
     return METHODS[name]
 
@@ -62,8 +86,7 @@ def makers(names: Sequence[str], settings: Iterable[str] = ()) -> list[Callable[
         key, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"A setting is KEY=VALUE, as in momentum=0.9; got {setting!r}.")
-        value = yaml.safe_load(value)
-        hyper[key] = tuple(value) if isinstance(value, list) else value
+        hyper[key] = spelling.value(value)
     rows = [row(name) for name in names]
     twice = next((one.name for i, one in enumerate(rows) if one.name in [other.name for other in rows[:i]]), None)
     if twice is not None:
@@ -83,15 +106,28 @@ def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:
 
 
 def cluster(text: str, n: int) -> Cluster:
-    """`KIND:SECONDS`, such as Exponential:0.02 for `n` equal workers, or Fixed:0.01,0.01,0.05 worker by worker."""
-    kind, _, rest = text.partition(":")
-    try:
-        seconds = tuple(float(s) for s in rest.split(","))
-    except ValueError:
-        seconds = ()
-    if kind not in SPEEDS or len(seconds) not in (1, n):
-        raise ValueError(f"A cluster is KIND:SECONDS with a kind of {', '.join(SPEEDS)} and one number, or {n} with commas; got {text!r}.")
-    return getattr(clusters, kind)(seconds * n if len(seconds) == 1 else seconds)
+    """`KIND:NUMBERS[,KEYWORD=VALUE...]` for `n` workers: Exponential:0.02, Fixed:0.01,0.01,0.05 worker by worker, LogNormal:1,sigma=2.
+
+    Raises ValueError, with a sentence, for an unknown kind or keyword, for what is no number, and for a wrong count of numbers.
+    """
+    kind = text.partition(":")[0]
+    if kind not in CLUSTERS:
+        alone = f" (clusters.{kind} is for Python alone)" if kind in clusters.__all__ else meant(kind, CLUSTERS)
+        raise ValueError(f"There is no kind of cluster {kind!r}{alone} for {text!r}. There are {', '.join(CLUSTERS)}.")
+    pieces, keywords = spelling.parsed(text, CLUSTERS[kind])
+    whole = "n" in inspect.signature(CLUSTERS[kind]).parameters
+    remedy = f"{form(kind)} takes {'one number' if whole else f'one number for all workers, or {n} with commas, one a worker'}"
+    numbers = [spelling.number(piece, text, remedy) for piece in pieces]
+    if len(numbers) != 1 and (whole or len(numbers) != n):
+        raise ValueError(f"{text!r} has {len(numbers) or 'no'} numbers: {remedy}.")
+    if whole:
+        return CLUSTERS[kind](n, numbers[0], **keywords)
+    return CLUSTERS[kind](tuple(numbers) * (n if len(numbers) == 1 else 1), **keywords)
+
+
+def form(kind: str) -> str:
+    """How a kind of cluster or problem is written: `LogNormal:MEDIAN[,sigma=1.0]`, in brackets what may be left out."""
+    return spelling.form(kind, (CLUSTERS | PROBLEMS)[kind])
 
 
 def grid(text: str) -> list[float]:

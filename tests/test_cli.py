@@ -9,9 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from serving import noisy
 
-from asgd_lib import METHODS, Trace, clusters, simulate, specs
+from asgd_lib import METHODS, Trace, clusters, data, simulate
 from asgd_lib.cli import COMMANDS, asgd
 
 MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
@@ -28,7 +27,18 @@ def said(*arguments, code=0):
 def test_list():
     assert set(json.loads(said("list", "--json"))["methods"]) == set(METHODS)
     text = said("list")
-    assert all(f"  {name} " in text for name in METHODS) and "digits" in text
+    assert all(f"  {name} " in text for name in METHODS)
+    assert "  LogNormal:MEDIAN " in text and " Keywords: std=1.0, low=0.0.\n" in text and "\n  mlp:DATA " in text
+    assert "clusters: KIND:NUMBER" in text and f"  {'digits':21}1,497 / 300 x 64; pixels to [0, 1]; bundled: scikit-learn\n" in text
+
+
+def test_list_describes_every_data_set_by_the_library_s_own_table():
+    rows = json.loads(said("list", "--json"))["data"]
+    assert list(rows) == list(data.NAMES)
+    for name in ("digits", "breast_cancer", "wine", "iris", "diabetes", "fashion_mnist_small"):
+        X, _, X_test, _ = data.load(name)
+        assert rows[name].startswith(f"{len(X):,} / {len(X_test):,} x {X.shape[1]}; ") and "; bundled: " in rows[name]
+    assert all("; fetched: " in rows[name] for name in ("fashion_mnist", "cifar10", "shakespeare"))
 
 
 def test_run_prints_a_row_a_seed_and_writes_what_it_did(tmp_path):
@@ -107,12 +117,19 @@ def test_an_error_in_a_file_of_ones_own_is_a_sentence(tmp_path):
 
 
 def test_a_command_is_imported_when_it_is_called():
-    code = "import sys; from asgd_lib.cli import asgd; asgd(['--version'], standalone_mode=False); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
-    assert (
-        all(f"  {name} " in said("--help") for name in COMMANDS) and "No such command 'walk'" in CliRunner().invoke(asgd, ["walk"]).stderr
-    )
+    for option in ("--version", "--help"):
+        code = f"from asgd_lib.cli import asgd; asgd(['{option}'], standalone_mode=False); import sys; print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        loaded = done.stdout.splitlines()[-1].split()
+        assert "asgd_lib.cli" in loaded and not {"torch", "pandas", "asgd_lib.commands"} & set(loaded)
+    assert "No such command 'walk'" in CliRunner().invoke(asgd, ["walk"]).stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name):
+    command = asgd.get_command(None, name)
+    assert COMMANDS[name][1] == command.help.splitlines()[0]
+    assert f"{name} {COMMANDS[name][1]}" in " ".join(said("--help").split())
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [
@@ -124,19 +141,9 @@ def test_a_command_is_imported_when_it_is_called():
     (["compare", "--method", "asgd", "--set", "momentum=1"], 1, "No method here has a hyperparameter 'momentum': asgd takes lr."),
     (["run", "--method", "asgd"], 2, "Missing option '--lr'"),
     (["compare", "--method", "asgd", "--lrs", "1"], 1, "A grid is LOW:HIGH:NUMBER"),
-    (["run", "--method", "asgd", "--lr", "0.1", "--cluster", "Fast:1"], 1, "A cluster is KIND:SECONDS"),
-    (["run", "--method", "asgd", "--lr", "0.1", "--problem", "softmax:faces"], 1, "name must be"),
+    (["run", "--method", "asgd", "--lr", "0.1", "--cluster", "Fast:1"], 1, "asgd: There is no kind of cluster 'Fast'"),
+    (["run", "--method", "asgd", "--lr", "0.1", "--problem", "softmax:faces"], 1, "asgd: There is no data set 'faces'"),
 ])  # fmt: skip
 def test_errors_are_sentences(arguments, code, words):
     done = subprocess.run([sys.executable, "-m", "asgd_lib.cli", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr
-
-
-def test_specs():
-    assert specs.cluster("Exponential:0.5", 3) == clusters.Exponential((0.5,) * 3)
-    assert specs.cluster("Fixed:1,2,4", 3) == clusters.Fixed((1.0, 2.0, 4.0))
-    assert specs.grid("0.01:1:3") == pytest.approx([0.01, 0.1, 1.0])
-    assert specs.method("dude", 0.1, ["n_arrivals=2"]) == METHODS["dude"](lr=0.1, n_arrivals=2)
-    assert specs.method("asgd_rescaled", 0.1, ["times=[1.0, 2.0]"]).rule.times == (1.0, 2.0)
-    assert specs.problem("serving:noisy", 4).x0.equal(noisy(4).x0)
-    assert specs.problem("softmax:digits", 4, alpha=0.1).n == specs.problem("mlp:digits", 4, batch=8).n == 4

@@ -94,7 +94,7 @@ REFUSED = {
     ("--problem", "softmax", "--workers", "2"): "A problem is KIND:DATA",
     ("--problem", "nothing:here", "--workers", "2"): "neither one of softmax",
     ("--problem", "softmax:digits", "--workers", "2", "--set", "momentum"): "A setting is KEY=VALUE",
-    ("--problem", "softmax:digits", "--workers", "2", "--cluster", "Fixed:1,2,3"): "A cluster is KIND:SECONDS",
+    ("--problem", "softmax:digits", "--workers", "2", "--cluster", "Fixed:1,2,3"): "'Fixed:1,2,3' has 3 numbers",
     ("--problem", "softmax:digits", "--workers", "2", "--set", "wings=2"): "No method here has a hyperparameter 'wings'",
     ("--problem", "softmax:digits", "--workers", "2", "--method", "wings"): "There is no method 'wings'",
 }

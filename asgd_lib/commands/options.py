@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 METHOD = "A name of the table of methods (`asgd list`), or path/to/file.py:Name"
+_PROBLEM = "KIND:DATA[,KEYWORD=VALUE...] (`asgd list`), such as mlp:digits,hidden=64; or MODULE:FUNCTION of the number of workers."
+_CLUSTER = "KIND:NUMBERS[,KEYWORD=VALUE...] (`asgd list`), such as straggler:10 or LogNormal:0.02,sigma=2; Fixed:1,1,9 worker by worker."
 PROBLEM = [
-    click.option("--problem", default="softmax:digits", show_default=True, help="KIND:DATA, or MODULE:FUNCTION of the number of workers."),
+    click.option("--problem", default="softmax:digits", show_default=True, help=_PROBLEM),
     click.option("--batch", default=32, show_default=True, help="Samples a gradient."),
     click.option("--alpha", type=float, help="Split the data by Dirichlet(alpha); without it, evenly."),
 ]
 CLUSTER = [
     click.option("--workers", default=8, show_default=True, help="Number of workers."),
-    click.option("--cluster", default="Exponential:1.0", show_default=True, help="KIND:SECONDS for all, or worker by worker with commas."),
+    click.option("--cluster", default="Exponential:1.0", show_default=True, help=_CLUSTER),
     click.option("--arrivals", default=2000, show_default=True, help="Gradients that reach the server."),
 ]
 SETTINGS = click.option(

@@ -23,6 +23,7 @@ from asgd_lib.trace import Trace
 from asgd_lib.wavefront import Wavefront
 
 _CALL_BYTES = 8 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
+_THREAD_BYTES = 5 << 20  # and of each of several threads, whose waiting for each other costs more
 _LAST_SEED = 2**63 - 1
 _DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
 
@@ -76,7 +77,7 @@ def replay(
         batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
         run_seeds = torch.tensor(seeds, device=problem.x0.device)
         job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
-        chunk = max(1, _CALL_BYTES // job_bytes) if jobs_per_call is None else jobs_per_call
+        chunk = _jobs(job_bytes, torch.get_num_threads()) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():
             _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs, report)
     return history.frame()
@@ -93,6 +94,12 @@ def alike(methods: Sequence[Method]) -> Iterator[tuple[list[int], tuple[Rule, di
         names = getattr(kind, "batched", ("lr",))
         values = {f: [float(getattr(methods[i].rule, f)) for i in members] for f in names}
         yield members, (methods[members[0]].rule, values)
+
+
+def _jobs(job_bytes: int, threads: int) -> int:
+    """How many jobs of so many bytes to compute together: what fits the caches, and as many for one thread as for another."""
+    fit = max(1, max(_CALL_BYTES, threads * _THREAD_BYTES) // job_bytes)
+    return -(-fit // threads) * threads
 
 
 def _keep_freed_memory() -> None:

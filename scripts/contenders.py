@@ -115,8 +115,8 @@ def calls(problem, n: int, arrivals: int) -> list[int]:
 
 @torch.no_grad()
 def gradients_alone(problem, n: int, sizes: list[int]) -> None:
-    """As many gradients as `sizes` says, call by call, the samples of many calls drawn at once."""
-    x = problem.x0.expand(max(sizes), 1, 1, -1).contiguous()
+    """As many gradients as `sizes` says, call by call, at n models that lie in one piece of memory; samples of many calls drawn at once."""
+    x = problem.x0.expand(max(n, *sizes), 1, 1, -1).contiguous()
     seed = torch.zeros(1, dtype=torch.int64)
     job = torch.arange(sum(sizes))
     worker, first, low, high = job % n, 0, 0, 0
@@ -124,8 +124,8 @@ def gradients_alone(problem, n: int, sizes: list[int]) -> None:
         if first + size > high:
             low, high = first, min(len(job), first + max(size, AHEAD))
             draws = problem.draws(worker[low:high], job[low:high], seed)
-        now = slice(first - low, first - low + size)
-        problem.grad_at(x[:size], worker[low:high][now], tuple(draw[now] for draw in draws))
+        now, model = slice(first - low, first - low + size), first % (len(x) - size + 1)
+        problem.grad_at(x[model : model + size], worker[low:high][now], tuple(draw[now] for draw in draws))
         first += size
 
 

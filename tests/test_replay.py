@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import CASES, FIXED, RANDOM, Slope, by_hand, quadratic
 
-from asgd_lib import METHODS, Method, Row, Trace, clusters, replay, rules, simulate
+from asgd_lib import METHODS, Method, Row, Trace, clusters, replay, replayer, rules, simulate
 from asgd_lib.policies import Barrier, Greedy
 
 ASGD = METHODS["asgd"](0.1)
@@ -224,3 +224,11 @@ def test_progress_adds_up_to_one():
         replay(trace, methods, quadratic(), every=1000, arrivals=arrivals, progress=shares.append)
         assert sum(shares) == pytest.approx(1.0, abs=1e-12) and min(shares) >= 0
     assert len(shares) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_every_thread_gets_the_same_number_of_jobs(threads):
+    for job_bytes in (1, 10_000, 914_000, 10**9):
+        jobs = replayer._jobs(job_bytes, threads)
+        assert jobs >= threads and jobs % threads == 0
+        assert (jobs - threads) * job_bytes <= max(replayer._CALL_BYTES, threads * replayer._THREAD_BYTES)

@@ -105,8 +105,8 @@ class Samples:
         raise NotImplementedError
 
     def _classes(self, z: Tensor) -> Tensor:
-        """Predictions (R, N) from scores (R, classes, N)."""
-        return z.argmax(1)
+        """Predictions (R, N) from scores (R, classes, N), of equals the first."""
+        return z.max(1).indices  # argmax takes ten times as long
 
     def draws(self, worker: Tensor, job: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
         """The samples that jobs see: indices (m, S, batch) for S seeds."""

@@ -72,7 +72,7 @@ class TorchModule(Samples):
         return loss, grad, output
 
     def _classes(self, z):
-        return z.argmax(-1)
+        return z.max(-1).indices
 
     def _predict(self, x, X):
         with torch.no_grad():

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--workers", type=int, help="processes to start here; torchrun knows the number itself")
     add("--batch", type=int, default=32, help="samples a gradient")
     add("--alpha", type=float, help="split the data by Dirichlet(alpha); without it, evenly")
-    add("--cluster", help="inject worker times: KIND:SECONDS, as in Exponential:0.02")
+    add("--cluster", help="inject worker times: KIND:NUMBERS, as in Exponential:0.02 (asgd list names all kinds)")
     add("--seed", type=int, default=known["seed"], help="of the injected times and of what is random in a gradient")
     add("--folder", help="where journal, checkpoint and trace go")
     add("--resume", action="store_true", help="go on with the run in that folder; so does every process that torchrun restarts")

@@ -42,9 +42,10 @@ Thresholds (`scripts/bench_asked.py`), none of them moved after a measurement, b
 Asynchronous SGD, minibatch 32 (digits: 1,797 samples of 64 features; 784: 20,000 random ones), microseconds an arrival. *Plain loop*: a
 heap, a copy of the model for every worker and autograd for every event, as one would write it by hand. *Replay*: `simulate` and `replay`
 together. *Gradients*: as many gradients by the problem's own formulas and nothing else, neither workers nor a server, in calls of the best
-size. Nobody looks at the objective: replay's evaluations, which a user asks for by `every=`, are left out. *Jobs a call* is what replay
-itself computes together, on average: jobs whose models are there while their gradients are not, and no more of them than fit the caches.
-The last column is what the gradients take in calls of just those sizes.
+size, at n models (as the workers hold them) that lie ready one behind the other. Nobody looks at the objective: replay's evaluations,
+which a user asks for by `every=`, are left out. *Jobs a call* is what replay itself computes together, on average: jobs whose models are
+there while their gradients are not, and no more of them than fit the caches. The last column is what the gradients take in calls of just
+those sizes.
 
 | workload | n | plain loop | replay | replay is | gradients | of that limit | jobs a call | gradients in such calls |
 |-|-:|-:|-:|-:|-:|-:|-:|-:|
@@ -60,8 +61,9 @@ in the sweep, evaluate the whole objective twice each, which the plain loop does
 {sweep}
 
 What pays is sharing, not batching as such: all step sizes of a seed see the same samples and the same noise, which are hashed, drawn and
-gathered once; the server's step is one operation for all runs; and what Python does per arrival is done once for all of them. The matrix
-products of different seeds share nothing and gain nothing from being called together.
+gathered once, and their models are multiplied with those samples as one matrix; the server's step is one operation for all runs; and what
+Python does per arrival is done once for all of them. The products of different seeds share nothing and gain little from being called
+together.
 
 ## DuDe and the number of workers
 

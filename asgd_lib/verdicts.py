@@ -85,7 +85,8 @@ class Verdict:
         rounded = float(f"{value:.{digits}g}")
         if not 1e-3 <= abs(rounded) < 1e6:
             return f"{value:.{digits - 1}e}"
-        return f"{rounded:.{max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)}f}"
+        exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of a logarithm the last bit may be wrong
+        return f"{rounded:.{max(digits - 1 - exponent, 0)}f}"
 
     def _kept(self, value: float) -> float | str:
         if not math.isfinite(value):

@@ -208,6 +208,11 @@ def test_what_is_printed_and_kept_never_contradicts_the_verdict(value, low, widt
         assert number == pytest.approx(value, rel=6e-3, abs=1e-300)
 
 
+def test_a_number_a_hair_below_its_threshold_is_not_printed_as_the_threshold():
+    verdict = Claim("C", "x", "y", low=100.0, high=100.0).check_exact(99.99999999999999)
+    assert (verdict.verdict, verdict.shown) == ("not reproduced", "99.99999999999999")
+
+
 def test_rounding_noise_prints_alike_on_every_machine():
     assert NOISE.check_exact(2.2e-16).shown == NOISE.check_exact(0.0).shown == "below 1e-15"
     assert NOISE.check_exact(3.14159e-13).shown == "3.14e-13"

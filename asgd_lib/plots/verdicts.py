@@ -48,5 +48,6 @@ def intervals(verdict: Verdict, xlabel: str, log: bool = False, ax: Axes | None 
     ax.grid(False, axis="y")
     counts = [one.seeds for _, one in rows if one.seeds]
     level = max((100 * one.claim.level for _, one in rows if one.seeds), default=None)
-    caption(ax, "shaded: expected" + (f"; lines: {level:.4g} % intervals, {span(counts)} samples each" if level else ""))
+    bare = ", points alone: exact" if level and len(counts) < len(rows) else ""
+    caption(ax, "shaded: expected" + (f"; lines: {level:.4g} % intervals, {span(counts)} samples each{bare}" if level else ""))
     return ax

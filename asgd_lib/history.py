@@ -29,7 +29,8 @@ class History:
 
     def add(self, alive: Tensor, time: float, counts: Mapping[str, int], metrics: Mapping[str, Tensor]) -> None:
         """One checkpoint of a batch, `alive` (R,) its runs that count: `counts` holds COUNTS, each metric is (R,)."""
-        self._looks.append((alive, [time, *(counts[name] for name in COUNTS)], dict(metrics)))
+        own = {name: value.clone() for name, value in metrics.items()}  # a problem may use its memory again, or show a part of the models
+        self._looks.append((alive, [time, *(counts[name] for name in COUNTS)], own))
 
     def end(self, runs: Sequence[int], x: Tensor, status: np.ndarray) -> None:
         """The numbers of the runs in the batch that was under way, their last models (R, d), and how each of them ended."""

@@ -23,7 +23,7 @@ from asgd_lib.trace import Trace
 from asgd_lib.wavefront import Wavefront
 
 _CALL_BYTES = 8 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
-_THREAD_BYTES = 5 << 20  # and of each of several threads, whose waiting for each other costs more
+_THREAD_BYTES = 6 << 20  # and of each of several threads, whose waiting for each other costs more
 _LAST_SEED = 2**63 - 1
 _DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
 
@@ -99,7 +99,7 @@ def alike(methods: Sequence[Method]) -> Iterator[tuple[list[int], tuple[Rule, di
 def _jobs(job_bytes: int, threads: int) -> int:
     """How many jobs of so many bytes to compute together: what fits the caches, and as many for one thread as for another."""
     fit = max(1, max(_CALL_BYTES, threads * _THREAD_BYTES) // job_bytes)
-    return -(-fit // threads) * threads
+    return fit if fit < threads else fit // threads * threads
 
 
 def _keep_freed_memory() -> None:

@@ -70,6 +70,18 @@ def test_a_grid_is_few_replays_of_many_runs(counted, monkeypatch):
     assert calls == [tuple(range(8)), tuple(range(8, 16))]  # 8 step sizes x 8 seeds are 64 runs
 
 
+def test_greedy_rules_share_their_traces_but_not_behind_a_network(monkeypatch):
+    made = []
+    monkeypatch.setattr(grid, "simulate", lambda cluster, method, **k: made.append(method.name) or simulate(cluster, method, **k))
+    monkeypatch.setattr(grid, "_traces", {})
+    rules = [METHODS[name](lr=0.1) for name in ("asgd", "dude", "ormo", "k_sync")]
+    behind = clusters.Network(clusters.equal(3), clusters.Link(0.1, 1e6))
+    sweep(rules, clusters.equal(3), PROBLEMS["far"], arrivals=40)
+    assert made == ["asgd", "k_sync"]
+    sweep(rules, behind, PROBLEMS["far"], arrivals=40)
+    assert made[2:] == ["asgd", "dude", "ormo", "k_sync"]
+
+
 def test_only_what_is_missing_is_computed(tmp_path, counted):
     first = small(cache=tmp_path)
     assert len(set(counted)) == len(counted) == 48

@@ -225,3 +225,16 @@ def test_histories_that_carry_their_models_can_be_printed_joined_and_copied():
     assert torch.equal(x, pickle.loads(pickle.dumps(one)).attrs["x"])
     assert type(x + 1) is type(x[0]) is type(torch.cat([x, y])) is torch.Tensor
     assert (x == y).shape == x.shape and not (x == y) and (x == x.clone()).all() and not x == x[:1].as_subclass(type(x))
+
+
+def test_a_problem_may_use_the_memory_of_its_metrics_again():
+    class Frugal(Quadratic):
+        def metrics(self, x):
+            memory = vars(self).setdefault("_memory", {})
+            for name, value in super().metrics(x).items():
+                memory.setdefault(name, torch.empty_like(value)).copy_(value)
+            return memory
+
+    frugal = Frugal(np.ones((2, 3)), np.ones((2, 3)), sigma=0.5)
+    tables = [replay(TRACE, SWEEP[0], problem, every=10) for problem in (PROBLEM, frugal)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)

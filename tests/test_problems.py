@@ -98,6 +98,19 @@ def test_a_gradient_is_the_same_in_any_batch(name):
 
 
 @every_problem
+@pytest.mark.parametrize(("L", "S"), [(1, 2), (3, 1), (3, 2)])
+def test_all_models_of_a_sample_have_the_gradients_they_would_have_alone(name, L, S):
+    problem = build(name)
+    workers, jobs, seeds = torch.tensor([0, 3, 1]), torch.tensor([5, 0, 2]), torch.arange(4, 4 + S)
+    x = models(problem, 3 * L * S).view(3, L, S, -1)
+    together = problem.grad_at(x, workers, problem.draws(workers, jobs, seeds))
+    assert together.shape == x.shape
+    for step in range(L):
+        alone = problem.grad(x[:, step], workers, jobs, seeds)
+        torch.testing.assert_close(together[:, step], alone, rtol=1e-13, atol=1e-14)
+
+
+@every_problem
 def test_metrics_do_not_depend_on_how_many_samples_are_evaluated_at_once(name, monkeypatch):
     problem = build(name)
     x = models(problem, 2)

@@ -226,9 +226,10 @@ def test_progress_adds_up_to_one():
     assert len(shares) == 1
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_every_thread_gets_the_same_number_of_jobs(threads):
-    for job_bytes in (1, 10_000, 914_000, 10**9):
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 64])
+def test_a_call_is_bounded_and_gives_every_thread_the_same_number_of_jobs(threads):
+    for job_bytes in (1, 10_000, 914_000, 50 << 20, 1 << 30):
         jobs = replayer._jobs(job_bytes, threads)
-        assert jobs >= threads and jobs % threads == 0
-        assert (jobs - threads) * job_bytes <= max(replayer._CALL_BYTES, threads * replayer._THREAD_BYTES)
+        assert jobs == 1 or jobs * job_bytes <= max(8, 6 * threads) << 20
+        assert jobs < threads or jobs % threads == 0
+    assert replayer._jobs(914_000, 1) == 9

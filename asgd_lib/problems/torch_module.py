@@ -69,14 +69,11 @@ class TorchModule(Samples):
 
     def _evaluate(self, x, X, y, weight):
         loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))
-        return loss, grad, output
-
-    def _classes(self, z):
-        return z.max(-1).indices
+        return loss, grad, output.mT if self.classifies else output
 
     def _predict(self, x, X):
         with torch.no_grad():
-            return torch.stack([self._classes(self._forward(row, X)) for row in x])
+            return self._classes(torch.stack([self._forward(row, X) for row in x]).mT)
 
 
 class SmallCNN(TorchModule):

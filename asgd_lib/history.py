@@ -78,7 +78,7 @@ def final(history: pd.DataFrame, metric: str = "loss", *, last: float = 0.0) -> 
     With `last` = 0.2, the mean over the last fifth of the arrivals instead. A run that diverged has the value inf.
     """
     rows = _bare(history)
-    choice("metric", metric, _measured(rows))
+    choice("metric", metric, measured(rows))
     keep = rows["arrivals"] >= (1 - last) * rows.groupby("run")["arrivals"].transform("max")
     table = rows[keep].groupby("run", sort=True).agg(
         method=("method", "first"), lr=("lr", "first"), seed=("seed", "first"), status=("status", "first"), value=(metric, "mean")
@@ -93,8 +93,8 @@ def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock
     `clock` is "time" (s), "arrivals" or "updates"; inf where the target is never reached.
     """
     rows = _bare(history)
-    choice("metric", metric, _measured(rows))
-    choice("clock", clock, _measured(rows))
+    choice("metric", metric, measured(rows))
+    choice("clock", clock, measured(rows))
     hit = rows[metric] >= target if rising else rows[metric] <= target
     table = rows.groupby("run", sort=True)[["method", "lr", "seed", "status"]].first().reset_index()
     first = rows[hit].groupby("run")[clock].first().astype(float)
@@ -204,7 +204,7 @@ def stable_lr(history: pd.DataFrame, metric: str = "gap") -> tuple[float, float]
     return float(by_lr.index[first - 1]), float(by_lr.index[first])
 
 
-def _measured(rows: pd.DataFrame) -> list[str]:
+def measured(rows: pd.DataFrame) -> list[str]:
     """The columns that hold clocks, counts and metrics, the caller's own included."""
     return [c for c in rows if c not in (*COLUMNS[:4], "status")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,10 +85,11 @@ class Claim:
     def check_all(self, conditions: Mapping[Any, Any], note: str = "") -> Verdict:
         """One verdict for a claim that is made under several conditions: label -> samples (S,), or a number if exact.
 
-        Reproduced if it is under every condition, not reproduced if under none of those tested, else partly. The number
-        shown is the worst: of the conditions with the worst verdict, the one whose interval reaches farthest out of the
-        region, or least far into it. Many intervals at `level` each would miss too often together: with m conditions
-        each is taken at 1 - (1 - level)/m (Bonferroni), and all of them hold together with probability `level`.
+        Reproduced if it is under every condition; not reproduced if it is under none, and refuted under one at least;
+        else partly. The number shown is the worst: of the conditions with the worst verdict, the one whose interval
+        reaches farthest out of the region, or least far into it. Many intervals at `level` each would miss too often
+        together: with m conditions each is taken at 1 - (1 - level)/m (Bonferroni), and all of them hold together with
+        probability `level`.
         """
         if not conditions:
             raise ValueError(f"{self.id} needs at least one condition to check.")
@@ -103,10 +105,12 @@ class Claim:
         elif set(found) == {REPRODUCED}:
             overall = REPRODUCED
         else:
-            overall = NOT_REPRODUCED if set(tested) == {NOT_REPRODUCED} else PARTLY
+            overall = NOT_REPRODUCED if NOT_REPRODUCED in tested and REPRODUCED not in tested else PARTLY
         worst = min(verdicts, key=lambda label: (_WORST_FIRST.index(verdicts[label].verdict), self._margin(verdicts[label])))
         one = verdicts[worst]
-        say = f"worst of {len(found)} conditions: {worst}; {found.count(REPRODUCED)} of {len(found)} reproduced"
+        counts = Counter(found)
+        counted = ", ".join(f"{counts[kind]} {kind}" for kind in (REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTED) if counts[kind])
+        say = f"worst of {len(found)} conditions: {worst}; {counted}" if len(found) > 1 else worst
         if any(v.seeds for v in verdicts.values()):
             say += f"; each at {100 * strict.level:.4g} %"
         return replace(one, claim=self, verdict=overall, note=_join(note, say, one.note), conditions=tuple(verdicts.items()))

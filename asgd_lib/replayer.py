@@ -45,7 +45,7 @@ def replay(
     Runs are methods x seeds, in the order given; methods that differ only in numbers (step sizes) are computed as one batch, with the bits
     they would have alone (over data to rounding: matrix products may choose another kernel for another batch). A job's gradient depends
     only on the model it read, so the outstanding jobs are computed together, at most `jobs_per_call` at a time (default: what fits the
-    caches).
+    caches). Of a method only the rule is used: along a trace that another policy made (a barrier's, say) it is not the whole method.
 
     Returns one row per (run, checkpoint), checkpoints at 0, every `every` arrivals and at the end. Columns: `run, method, lr, seed`, then
     `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the metrics, and

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -146,7 +147,8 @@ def test_a_claim_that_nothing_could_refute_is_refused(region):
         ({"a": [2.0, 2.0], "b": [3.0, 3.0]}, "reproduced", "a"),
         ({"a": [1.0, 1.0], "b": [0.5, 0.5]}, "not reproduced", "b"),
         ({"a": [1.0, 1.0], "b": [2.0, 2.0]}, "partly", "a"),
-        ({"wide": [2.0, 9.0, 1.0], "outside": [1.4, 1.4, 1.4]}, "partly", "outside"),  # a refutation before a doubt
+        ({"wide": [2.0, 9.0, 1.0], "outside": [1.4, 1.4, 1.4]}, "not reproduced", "outside"),  # refuted once, established nowhere
+        ({"wide": [2.0, 9.0, 1.0], "wider": [2.0, 9.0, 0.5]}, "partly", "wider"),
         ({"a": [2.0, 2.0], "b": [2.0, math.nan]}, "partly", "b"),
         ({"a": [2.0], "b": [2.0, 2.0]}, "partly", "b"),
         ({"a": [1.0, 1.0], "b": [2.0, math.nan], "c": [0.5, 0.5]}, "not reproduced", "b"),
@@ -158,9 +160,14 @@ def test_check_all_takes_every_condition_and_names_the_worst(conditions, expecte
     verdict = RATIO.check_all(conditions)
     assert verdict.verdict == expected
     assert f"worst of {len(conditions)} conditions: {worst};" in verdict.note
+    assert sum(int(number) for number in re.findall(r"(\d+) (?:reproduced|partly|not)", verdict.note)) == len(conditions)
     assert verdict.measured == pytest.approx(np.mean(dict(verdict.conditions)[worst].measured), nan_ok=True)
     with pytest.raises(ValueError, match="condition"):
         RATIO.check_all({})
+
+
+def test_one_condition_is_not_called_the_worst_of_one():
+    assert RATIO.check_all({"equal speeds": [2.0, 2.1, 2.2]}).note.startswith("equal speeds; each at 95 %")
 
 
 def test_check_all_corrects_for_the_number_of_conditions():

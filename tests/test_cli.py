@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from asgd_lib import METHODS, Trace, clusters, data, simulate
+from asgd_lib import METHODS, Trace, clusters, data, plots, simulate
 from asgd_lib.cli import COMMANDS, asgd
 
 MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
@@ -57,6 +57,13 @@ def test_replay_takes_a_saved_trace(tmp_path):
     assert [row["method"] for row in rows] == ["asgd", "dude"]
 
 
+def test_replay_says_who_would_have_made_other_arrivals(tmp_path):
+    simulate(clusters.Fixed((1.0, 2.0, 3.0)), METHODS["asgd"](0.1), arrivals=120).save(tmp_path / "trace.npz")
+    arguments = ["replay", str(tmp_path / "trace.npz"), *SMALL[:2], "--lr", "0.1", "--method", "asgd", "--method"]
+    notes = [CliRunner().invoke(asgd, [*arguments, name]).stderr for name in ("dude", "sgd_minibatch")]
+    assert notes[0] == "" and notes[1].startswith("note: these arrivals were made under Greedy(); sgd_minibatch would have made others")
+
+
 def test_compare_tunes_all_on_one_grid_and_warns_of_its_edge(tmp_path):
     grid = ["--lrs", "0.001:0.004:3"]  # far too small: the best is the largest
     done = CliRunner().invoke(asgd, ["compare", "--method", "asgd", "--method", "dude", *SMALL, *grid, "--json", "--cache", str(tmp_path)])
@@ -64,6 +71,20 @@ def test_compare_tunes_all_on_one_grid_and_warns_of_its_edge(tmp_path):
     assert {row["method"] for row in rows} == {"asgd", "dude"} and all(row["edge"] and row["lr"] == 0.004 for row in rows)
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
     assert "warning: The best step size of" in done.stderr and list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("goal", [[], ["--target", "0.3"]])
+def test_the_figure_shows_the_step_sizes_of_the_table(goal, tmp_path, monkeypatch):
+    shown, draw = [], plots.convergence
+    monkeypatch.setattr(plots, "convergence", lambda history, *axes: shown.append(history) or draw(history, *axes))
+    call = ["--method", "asgd", "--method", "ormo", *SMALL, "--lrs", "0.001:10:9", "--every", "5"]
+    rows = json.loads(said("compare", *call, *goal, "--json", "--out", tmp_path))
+    assert set(zip(shown[0]["method"], shown[0]["lr"], strict=True)) == {(row["method"], row["lr"]) for row in rows}
+    table = pd.read_parquet(tmp_path / "history.parquet")
+    ends = table.groupby("run").last()
+    mean = ends.assign(loss=ends["loss"].where(ends["status"] != "diverged", float("inf"))).groupby(["method", "lr"])["loss"].mean()
+    lowest = {mean[name].idxmin() for name in ("asgd", "ormo")}
+    assert ({row["lr"] for row in rows} == lowest) is not bool(goal), "the test is about a target that asks for other step sizes"
 
 
 def test_verdicts(tmp_path):
@@ -130,6 +151,12 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name):
     command = asgd.get_command(None, name)
     assert COMMANDS[name][1] == command.help.splitlines()[0]
     assert f"{name} {COMMANDS[name][1]}" in " ".join(said("--help").split())
+
+
+@pytest.mark.parametrize("name", ["check", "contest"])
+def test_the_help_says_once_what_a_method_is(name):
+    text = said(name, "--help")
+    assert text.count("\n  METHOD: a name of the table of methods") == 1 and "\n    " not in text.partition("Options:")[0]
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [

@@ -37,6 +37,11 @@ def replay_(path, names, lrs, settings, problem, batch, alpha, seeds, every, out
     """What methods make of the arrivals in TRACE: a saved trace, or the journal of a real run."""
     chosen = specs.methods(names, lrs, settings)
     trace = Trace.load(path)
+    made_by = trace.meta.get("policy")
+    others = sorted({one.name for one in chosen if made_by not in (None, repr(one.policy))})
+    if others:
+        note = f"note: these arrivals were made under {made_by}; {', '.join(others)} would have made others, and only the rule runs here."
+        click.echo(f"{note} asgd run simulates a method's own.", err=True)
     made = specs.problem(problem, trace.n, batch=batch, alpha=alpha)
     report(replayed(trace, chosen, made, seeds, every), ["method", "lr"], out, as_json)
 
@@ -63,4 +68,4 @@ def compare(
     for warning in caught:
         click.echo(f"warning: {warning.message}", err=True)
     if out is not None:
-        write(history, out, as_json)
+        write(history, out, as_json, table)

@@ -101,7 +101,7 @@ class Samples:
         return f"{type(self).__name__}({len(self.y):,} samples, {self.n} workers, d = {len(self.x0):,}, batch {self.batch})"
 
     def _evaluate(self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weighted losses (R,) and loss gradients (R, d) at models (R, d), summed over samples (N, features), (N,); scores (R, classes, N)."""
+        """Weighted losses (R,) and their gradients (R, d) at models (R, d), summed over samples (N, ...), (N,); scores (R, classes, N)."""
         raise NotImplementedError
 
     def _classes(self, z: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 from asgd_lib.atomic import atomic_path
 from asgd_lib.fingerprint import fingerprint
 
+_READ: dict[Path, dict[tuple[str, int, int], list[str]]] = {}
+"""Folder -> the keys in each whole file that this process has looked into, by name, time of writing and size."""
+
 
 class Cache:
     """A folder of batches. Files are whole or absent, never changed and never deleted, so processes may share a folder."""
@@ -24,20 +27,32 @@ class Cache:
     def index(self) -> dict[str, Path]:
         """The file of every run that is known, by its key. A damaged file is warned of, and its runs are computed anew.
 
-        Files whose names begin with a dot are still being written, or were when somebody was killed.
+        Only files that are new since the last call in this process, or were written again, are opened. Files whose names begin with a dot
+        are still being written, or were when somebody was killed.
         """
-        found = {}
-        for path in sorted(self.folder.glob("[!.]*.parquet")):
+        folder = self.folder.resolve()
+        before, now, found = _READ.get(folder, {}), {}, {}
+        for path, mark in _marked(self.folder):
             try:
-                pq.ParquetFile(path).read(columns=["key"])  # checks that the file is whole
-                found.update(dict.fromkeys(json.loads(pq.read_schema(path).metadata[b"keys"]), path))
+                now[mark] = before[mark] if mark in before else _keys(path)
+            except FileNotFoundError:  # gone since it was listed
+                continue
             except Exception as error:  # damage shows itself in many ways
                 warnings.warn(f"{path} is damaged ({type(error).__name__}); its runs are computed again.", stacklevel=4)
+                continue
+            found.update(dict.fromkeys(now[mark], path))
+        _READ[folder] = now
         return found
 
     def load(self, paths: set[Path]) -> pd.DataFrame:
-        """The rows of these files."""
-        return pd.concat([pd.read_parquet(path) for path in sorted(paths)], ignore_index=True)
+        """The rows of these files. Raises FileNotFoundError where one is gone since `index`."""
+        try:
+            return pd.concat([pd.read_parquet(path) for path in sorted(paths)], ignore_index=True)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error.filename or error}: a file of the cache {self.folder} was deleted while it was read. Call again: what is gone "
+                "is computed anew."
+            ) from error
 
     def save(self, frame: pd.DataFrame) -> None:
         """Write runs, told apart by the column `key`."""
@@ -46,3 +61,22 @@ class Cache:
         table = table.replace_schema_metadata({**table.schema.metadata, b"keys": json.dumps(keys).encode()})
         with atomic_path(self.folder / f"{fingerprint(keys)}.parquet") as path:
             pq.write_table(table, path)
+
+
+def _marked(folder: Path) -> list[tuple[Path, tuple[str, int, int]]]:
+    """The finished files, by name, each with what tells its content from that of an earlier file of its name."""
+    marked = []
+    for path in sorted(folder.glob("[!.]*.parquet")):
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # gone since it was listed
+            continue
+        marked.append((path, (path.name, status.st_mtime_ns, status.st_size)))
+    return marked
+
+
+def _keys(path: Path) -> list[str]:
+    """The keys of the runs in a file, one column of which is read to see that it is whole."""
+    with pq.ParquetFile(path) as file:
+        file.read(columns=["key"])
+        return json.loads(file.schema_arrow.metadata[b"keys"])

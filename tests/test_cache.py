@@ -1,0 +1,95 @@
+"""The index of a cache opens a file once in a process, and notices all that happens to the folder in between."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from asgd_lib import cache
+from asgd_lib.cache import Cache
+
+ELSEWHERE = """
+import sys, pandas as pd
+from asgd_lib.cache import Cache
+Cache(sys.argv[1]).save(pd.DataFrame({"key": sys.argv[2:]}))
+"""
+
+
+def batch(*keys):
+    return pd.DataFrame({"key": [key for key in keys for _ in range(3)], "loss": 0.5})
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The names of the files that `index` opens."""
+    names, keys = [], cache._keys
+    monkeypatch.setattr(cache, "_keys", lambda path: names.append(path.name) or keys(path))
+    return names
+
+
+def test_a_file_is_opened_once_in_a_process(tmp_path, opened):
+    Cache(tmp_path).save(batch("a", "b"))
+    Cache(tmp_path).save(batch("c"))
+    first = Cache(tmp_path).index()
+    assert sorted(first) == ["a", "b", "c"] and len(opened) == 2
+    assert Cache(tmp_path).index() == first and len(opened) == 2
+    Cache(tmp_path).save(batch("d"))
+    assert sorted(Cache(tmp_path).index()) == ["a", "b", "c", "d"] and len(opened) == 3
+
+
+def test_what_another_process_writes_is_found(tmp_path, opened):
+    Cache(tmp_path).save(batch("a"))
+    Cache(tmp_path).index()
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), "b", "c"], check=True)
+    assert sorted(Cache(tmp_path).index()) == ["a", "b", "c"] and len(opened) == 2
+
+
+def test_folders_are_told_apart_wherever_the_process_stands(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        Cache(tmp_path / name / "runs").save(batch(name))
+    for name in ("one", "two"):
+        monkeypatch.chdir(tmp_path / name)
+        assert list(Cache("runs").index()) == [name]
+
+
+def test_a_file_that_is_gone_is_not_known(tmp_path):
+    Cache(tmp_path).save(batch("a"))
+    Cache(tmp_path).save(batch("b"))
+    Cache(tmp_path).index()["a"].unlink()
+    assert list(Cache(tmp_path).index()) == ["b"]
+
+
+@pytest.mark.parametrize("moment", ["_keys", "_marked"])
+def test_a_file_may_vanish_while_the_folder_is_read(tmp_path, monkeypatch, moment):
+    """Before it is opened, or before its time of writing is asked for: no warning, which would be an error here."""
+    for key in ("a", "b"):
+        Cache(tmp_path).save(batch(key))
+    gone = max(tmp_path.glob("*.parquet"))
+    if moment == "_keys":
+        whole = cache._keys
+        monkeypatch.setattr(cache, "_keys", lambda path: gone.unlink(missing_ok=True) or whole(path))
+    else:
+        gone.unlink()
+        gone.symlink_to(tmp_path / "nowhere")  # listed by glob, and not there
+    assert len(Cache(tmp_path).index()) == 1
+
+
+def test_a_file_that_vanishes_before_it_is_loaded_is_told_in_a_sentence(tmp_path):
+    Cache(tmp_path).save(batch("a"))
+    paths = set(Cache(tmp_path).index().values())
+    next(iter(paths)).unlink()
+    with pytest.raises(FileNotFoundError, match="was deleted while it was read. Call again"):
+        Cache(tmp_path).load(paths)
+
+
+def test_damage_after_the_first_look_is_seen_and_mended_by_a_new_file(tmp_path, opened):
+    Cache(tmp_path).save(batch("a"))
+    Cache(tmp_path).save(batch("b"))
+    path = Cache(tmp_path).index()["a"]
+    path.write_bytes(path.read_bytes()[:-50])
+    for _ in range(2):  # asked again, it is damaged still
+        with pytest.warns(UserWarning, match="is damaged .* computed again"):
+            assert list(Cache(tmp_path).index()) == ["b"]
+    Cache(tmp_path).save(batch("a"))
+    assert sorted(Cache(tmp_path).index()) == ["a", "b"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import ast
 import inspect
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from asgd_lib.fingerprint import fingerprint
 from asgd_lib.methods import METHODS, Row
 from asgd_lib.policies import Greedy
 from asgd_lib.rules.form import check_first_steps, check_form, led_through, sentence
@@ -23,7 +26,7 @@ _PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # what joblib, and 
 
 def is_file(text: str) -> bool:
     """Whether `text` names a file of Python, and not a row of the table of methods."""
-    return text.partition(".py")[1] == ".py" and text.partition(".py")[2][:1] in ("", ":")
+    return re.search(r"\.py(:[^/]*)?\Z", text) is not None
 
 
 def told_of_own(error: BaseException) -> str:
@@ -35,8 +38,9 @@ def load_method(text: str) -> Row:
     """The row that `path/to/file.py:Name` defines: called with `lr` and further hyperparameters it gives a `Method`, as those of METHODS.
 
     `Name` is a rule: a frozen dataclass with `init` and `receive`, whose policy is its attribute `policy` (without one, `Greedy()`; a
-    function of the rule may return it). Or it is a row, `METHOD = asgd.Row(Quorum(2), Mine, "where it comes from")`. A file is read anew
-    where its content has changed. Raises ValueError, with a sentence that says what to write, where it does not define a method.
+    function of the rule may return it). Or it is a row, `METHOD = asgd.Row(Quorum(2), Mine, "where it comes from")`. At its top the file
+    may import modules, but no packages, that lie beside it. It is read anew where its content, or theirs, has changed. Raises ValueError,
+    with a sentence that says what to write, where it does not define a method.
     """
     path, _, name = text.rpartition(":") if not text.endswith(".py") else (text, "", "")
     module = _module(Path(path))
@@ -45,13 +49,13 @@ def load_method(text: str) -> Row:
         raise ValueError(f"Say which class or row of {path} is meant, as in {path}:{next(iter(found), 'Mine')}. {_has(path, found)}")
     if name not in vars(module):
         raise ValueError(f"There is no {name!r} in {path}. {_has(path, found)}")
-    row = as_row(vars(module)[name], path)
+    row = as_row(vars(module)[name])
     if row.name in METHODS:
         raise ValueError(f"The table of methods has a {row.name!r} already: give the one in {path} another name.")
     return row
 
 
-def as_row(given: Any, origin: str = "this session") -> Row:
+def as_row(given: Any) -> Row:
     """The row of a rule's class, or a row itself, with everything checked that can be without a run; ValueError says what to write."""
     if isinstance(given, partial):
         raise ValueError(
@@ -119,32 +123,79 @@ def _checked(policy: Any, name: str, made: bool = False) -> Any:
 
 
 def _module(path: Path) -> ModuleType:
-    """The file as a module, whose name holds a digest of its content: results of an older version are never taken for its own."""
+    """The file as a module, whose name holds a digest of what it is made of: results of an older version are never taken for its own."""
+    real = path.resolve()
     try:
-        source = path.read_bytes()
+        source = real.read_bytes()
     except OSError as error:
         say = "There is no such file" if isinstance(error, FileNotFoundError) else f"It cannot be read ({error.strerror})"
         raise ValueError(f"{path}: {say}. A method of your own is path/to/file.py:Name, seen from {Path.cwd()}.") from None
-    name = f"{path.stem}_{hashlib.sha256(source).hexdigest()[:12]}"
+    name = f"{path.stem}_{fingerprint({part.name: part.read_bytes() for part in _parts(real)})[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     module = ModuleType(name)
-    module.__file__ = str(path.resolve())
+    module.__file__ = str(real)
     _READ.add(module.__file__)
     sys.modules[name] = module  # dataclasses and pickle look for it there
-    beside = str(path.resolve().parent)
-    sys.path.append(beside)  # at the end: what lies beside the file may be imported, and hides nothing
     try:
-        exec(compile(source, module.__file__, "exec"), vars(module))
+        with _importable({other: _module(file) for other, file in _neighbours(real).items()}):
+            exec(compile(source, module.__file__, "exec"), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-        raise ValueError(f"{path} cannot be run. {sentence(error, {module.__file__})}{line}") from error
-    finally:
-        sys.path.remove(beside)
+        if isinstance(error, _Refused):
+            raise
+        more = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        if isinstance(error, ModuleNotFoundError) and real.with_name(f"{error.name}").is_dir():
+            more = f" Of what lies beside it, modules ({error.name}.py) are found, and packages (folders) are not: install the package."
+        raise _Refused(f"{path} cannot be run. {sentence(error, {module.__file__})}{more}") from error
     for pickler in filter(find_spec, _PICKLERS):
         import_module(pickler).register_pickle_by_value(module)  # the processes of a sweep have not read the file
     return module
+
+
+class _Refused(ValueError):
+    """A file that cannot be run, or a neighbour of it; the sentence names the one at fault."""
+
+
+@contextmanager
+def _importable(modules: dict[str, ModuleType]) -> Iterator[None]:
+    """While in here, `import` finds these under their plain names; outside, two folders may each have a module of the same name."""
+    hidden = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
+
+
+def _parts(path: Path) -> set[Path]:
+    """The file, those beside it that it imports, those that they import, and so on."""
+    found, new = set(), {path}
+    while new:
+        found |= new
+        new = {file for part in new for file in _neighbours(part).values()} - found
+    return found
+
+
+def _neighbours(path: Path) -> dict[str, Path]:
+    """The files beside this one that it imports, by name; ValueError where Python finds something else by one of these names."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError):
+        return {}  # which running it will tell, with the line
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    files = {name: path.with_name(f"{name}.py") for name in sorted(names) if "." not in name}
+    files = {name: file for name, file in files.items() if file.is_file()}
+    for name, file in files.items():
+        origin = getattr(find_spec(name), "origin", None)
+        if origin is not None and Path(origin).resolve() != file.resolve():
+            raise _Refused(
+                f"{path} imports {name}, which is {file.name} beside it, but Python has another {name} ({origin}): rename {file.name}."
+            )
+    return files
 
 
 def _defined(module: ModuleType) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from asgd_lib.conformance import CHECKS, conform
 from asgd_lib.policies import Barrier, Greedy, Quorum
 from asgd_lib.rules import SGD
 from asgd_lib.sweep import sweep
-from asgd_lib.user_method import as_row, told_of_own
+from asgd_lib.user_method import as_row, is_file, told_of_own
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "notebooks" / "my_method.py"
 
@@ -83,11 +83,77 @@ def test_processes_of_a_sweep_take_it(tmp_path):
     assert losses["a", "Mine"] == losses["a", "asgd"] != losses["b", "Mine"] == losses["b", "asgd"]
 
 
-def test_what_lies_beside_the_file_can_be_imported(tmp_path):
-    (tmp_path / "beside_mine.py").write_text("HALF = 0.5\n")
+BESIDE = [("SEEN = []", "import halved\nfrom steps import step_of"), ("self.lr * a.grad", "halved.HALF * step_of(self.lr, a.grad)")]
+
+
+def beside(folder, factor="1.0"):
+    """The text of two modules beside the file, `steps` importing the other, and the rule that uses them."""
+    folder.mkdir(exist_ok=True)
+    (folder / "halved.py").write_text(f"HALF = 0.5\nFACTOR = {factor}\n")
+    (folder / "steps.py").write_text("import halved\n\ndef step_of(lr, grad):\n    return halved.FACTOR * lr * grad\n")
+    return found(folder, *BESIDE)
+
+
+def last_loss(row, **options):
+    return sweep([row(0.1)], FIXED, quadratic(), arrivals=40, **options)["loss"].iloc[-1]
+
+
+def test_what_lies_beside_the_file_can_be_imported_and_leaves_nothing_behind(tmp_path):
     known = list(sys.path)
-    row = found(tmp_path, ("SEEN = []", "from beside_mine import HALF"), ("self.lr *", "HALF * self.lr *"))
-    assert row(0.1).name == "Mine" and sys.path == known
+    row = beside(tmp_path)
+    assert last_loss(row) == last_loss(found(tmp_path, ("self.lr *", "0.5 * self.lr *")))
+    assert sys.path == known and not {"halved", "steps"} & sys.modules.keys()
+
+
+def test_a_changed_neighbour_is_read_anew_and_has_a_cache_of_its_own(tmp_path):
+    losses = [last_loss(beside(tmp_path, factor), cache=tmp_path / "cache") for factor in ("1.0", "0.5", "1.0")]
+    assert losses[0] == losses[2] != losses[1] == last_loss(beside(tmp_path, "0.5"))
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert beside(tmp_path).rule is beside(tmp_path).rule
+
+
+def test_a_rule_that_a_neighbour_defines_has_a_cache_of_its_own_too(tmp_path):
+    (tmp_path / "mine.py").write_text("from theirs import Mine\n")
+    losses = []
+    for factor in ("1.0", "0.5"):
+        (tmp_path / "numbers_of_theirs.py").write_text(f"def factor():\n    return {factor}\n")
+        changed = GOOD.replace("SEEN = []", "from numbers_of_theirs import factor").replace("self.lr *", "factor() * self.lr *")
+        (tmp_path / "theirs.py").write_text(changed)
+        losses.append(last_loss(load_method(f"{tmp_path}/mine.py:Mine"), cache=tmp_path / "cache"))
+    assert losses[0] != losses[1]
+
+
+def test_equal_files_in_two_folders_have_their_own_neighbours(tmp_path):
+    rows = [beside(tmp_path / folder, factor) for folder, factor in (("a", "1.0"), ("b", "0.5"))]
+    assert last_loss(rows[0]) != last_loss(rows[1])
+    assert last_loss(rows[1]) == last_loss(beside(tmp_path, "0.5"))
+
+
+def test_processes_of_a_sweep_take_functions_of_neighbours(tmp_path):
+    row = beside(tmp_path)
+    table = sweep([row(0.1)], {"a": FIXED, "b": RANDOM}, quadratic(), arrivals=40, jobs=2)
+    assert table.equals(sweep([row(0.1)], {"a": FIXED, "b": RANDOM}, quadratic(), arrivals=40))
+
+
+def test_a_neighbour_that_cannot_be_used_is_named(tmp_path):
+    beside(tmp_path)
+    (tmp_path / "halved.py").write_text("HALF = 1 / 0\n")
+    with pytest.raises(ValueError, match=r"halved.py cannot be run. ZeroDivisionError: .*line 1: `HALF = 1 / 0`"):
+        found(tmp_path, *BESIDE)
+    (tmp_path / "random.py").write_text("")
+    with pytest.raises(ValueError, match=r"imports random, .* but Python has another random \(.*random.py\): rename random.py\."):
+        found(tmp_path)
+    (tmp_path / "random.py").unlink()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=r"modules \(folder.py\) are found, and packages \(folders\) are not"):
+        found(tmp_path, ("SEEN = []", "import folder.part"))
+
+
+def test_a_file_is_known_by_its_last_ending():
+    for text in ("m.py", "m.py:Mine", "a/.pyenv/m.py:Mine", "my.pytorch/m.py:METHOD"):
+        assert is_file(text), text
+    for text in ("dude", "m.pyc", "m.py/dude", "a/.pyenv/m:Mine"):
+        assert not is_file(text), text
 
 
 REFUSED = {

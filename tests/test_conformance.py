@@ -10,6 +10,7 @@ from asgd_lib.conformance import CHECKS, Nonconforming, conform, delays
 
 # What a first rule often does wrong: the check that finds it, and words of what it says.
 KEEPS = [KEPT, ("State(x0, 0, n)", "Kept(x0, 0, n, ())")]
+GAP = [KEPT, ("State(x0, 0, n)", "Kept(x0, 0, n, x0)")]
 BROKEN = {
     "writes into the model": ([(STEP, "s.x.sub_(a.grad); step =")], "writes nothing", "wrote into s.x at arrival 0.*never x -= step"),
     "writes into the gradient": ([(STEP, "a.grad.mul_(2); step =")], "writes nothing", "receive wrote into a.grad"),
@@ -51,6 +52,25 @@ BROKEN = {
     "says no source": ([(" Source: these tests.", "")], "form", "end its docstring with `Source: authors, year.`"),
     "climbs": ([("s.x - step", "s.x + step")], "descends", "look at the sign of the step"),
     "climbs so fast that it ends at nan": ([(STEP, "step = -a.grad * a.grad.abs() ** 3 *")], "descends", "look at the sign of the step"),
+    "a gap of nothing over nothing": (
+        [
+            *GAP,
+            (STEP, "gap = s.x - s.kept; step = gap / gap.norm(dim=-1, keepdim=True) *"),
+            (RETURN, "Kept(s.x - step, s.k + 1, s.n, s.x)"),
+        ],
+        "descends",
+        "At arrival 0 the model became nan .step size 0.003.: a division by zero.*add a small number to the denominator",
+    ),
+    "a gradient over nothing": (
+        [*GAP, (STEP, "step = 1 / (s.x - s.kept) *"), (RETURN, "Kept(s.x - step, s.k + 1, s.n, s.x)")],
+        "descends",
+        "At arrival 0 the model became inf",
+    ),
+    "a root at a large delay": (
+        [(STEP, "step = torch.full_like(s.x, 60 - a.delay).sqrt() / 8 *")],
+        "descends",
+        "At arrival 1[0-9]{2} the model became nan.*the root of a negative number",
+    ),
     "says nothing": ([('    """x <- x - lr g. Source: these tests."""\n', "")], "form", "Mine has no docstring"),
 }
 

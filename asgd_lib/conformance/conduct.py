@@ -9,15 +9,17 @@ import pickle
 import torch
 
 from asgd_lib.conformance.failure import Make, Nonconforming, demand
-from asgd_lib.conformance.setting import FIXED, by_hand, equal, quadratic, random_trace
+from asgd_lib.conformance.setting import FIXED, by_hand, equal, quadratic, random_trace, traces
 from asgd_lib.distributed.run import serve
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import replay
 from asgd_lib.rules.form import check_first_steps, check_form
 from asgd_lib.simulator import simulate
+from asgd_lib.trace import Trace
 
 _STEPS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_LARGE = 1e6  # times and more beyond start and minimiser, which are about 1: a model out there is climbing
 
 
 def form(make: Make) -> None:
@@ -56,12 +58,27 @@ def descends(make: Make) -> None:
     """With some step size between 0.003 and 1, 400 arrivals without noise bring the model much nearer to the minimiser of equal data."""
     methods, problem = [make(lr) for lr in _STEPS], quadratic(homogeneous=True)
     trace = simulate(FIXED, methods[0], arrivals=400)
+    for met in (trace, *traces(methods[0])):
+        _stays_finite(met, methods[0], problem)
     ends = replay(trace, methods, problem, every=400).groupby("lr")["dist_sq"].agg(["first", "last"])
     share = float((ends["last"] / ends["first"]).min())
     say = f"At none of the step sizes {', '.join(f'{lr:g}' for lr in _STEPS)} do 400 noise-free gradients lead to the minimiser"
     demand(
         math.isfinite(share) and share < 0.1, f"{say} (the best leaves {share:.0%} of the squared distance): look at the sign of the step."
     )
+
+
+def _stays_finite(trace: Trace, method: Method, problem: Problem) -> None:
+    """Nonconforming where one arrival makes inf or nan of a model no larger than _LARGE: one that climbs grows first, and is left alone."""
+    for e, step in enumerate(by_hand(trace, method, problem)):
+        x = step.after.x
+        if x.isfinite().all():
+            continue
+        what = "nan" if x.isnan().any() else "inf"
+        say = f"At arrival {e} the model became {what} (step size {method.lr:g}): a division by zero, or the root of a negative number?"
+        remedy = "Often the first arrivals do it, where no delay, gap or mean has been seen yet: add a small number to the denominator"
+        demand(step.before.x.abs().max() > _LARGE, f"{say} {remedy}, y / (z + 1e-8).")
+        return
 
 
 def real_processes(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,11 @@ import click
 from asgd_lib import data, results, specs
 from asgd_lib.commands.options import JSON
 from asgd_lib.data.bundled import SETS
-from asgd_lib.methods import METHODS
+from asgd_lib.methods import METHODS, Row
 
 _OWN = "A function of the number of workers that returns a problem."
 _HEADS = {
+    "methods": ": where they come from, and what --set KEY=VALUE may change",
     "clusters": ": KIND:NUMBER for all workers, or NUMBER,NUMBER,... worker by worker; then ,KEYWORD=VALUE as often as needed",
     "problems": ": KIND:DATA; then ,KEYWORD=VALUE as often as needed",
     "data": ": train / test samples x features; `python -m asgd_lib.data --help` says how to fetch what is not bundled",
@@ -26,7 +28,7 @@ _HEADS = {
 def list_(as_json: bool) -> None:
     """Methods, worker times, problems and data sets."""
     found = {
-        "methods": {name: row.source for name, row in METHODS.items()},
+        "methods": {name: row.source + _settings(row) for name, row in METHODS.items()},
         "clusters": {specs.form(kind): _first_line(made) for kind, made in specs.CLUSTERS.items()},
         "problems": {specs.form(kind): _first_line(made) for kind, made in specs.PROBLEMS.items()} | {"MODULE:FUNCTION": _OWN},
         "data": _data(),
@@ -71,6 +73,12 @@ def _data() -> dict[str, str]:
         name: f"{size} x {features}; {scaled}; {'bundled' if name in SETS or source.startswith('embedded') else 'fetched'}: {source}"
         for name, (size, features, scaled, source) in says.items()
     }
+
+
+def _settings(row: Row) -> str:
+    """The hyperparameters of a method besides its step size, with their defaults."""
+    given = [f"{name}={one.default}" for name, one in inspect.signature(row.rule).parameters.items() if name != "lr"]
+    return f". Keywords: {', '.join(given)}." if given else ""
 
 
 def _first_line(thing: Callable) -> str:

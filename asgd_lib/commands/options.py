@@ -27,7 +27,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 OUT = [
     click.option("--seeds", default=3, show_default=True, help="Number of seeds of the gradients: 0, 1, ..."),
     click.option("--every", type=int, help="Arrivals between checkpoints; default: twenty checkpoints."),
-    click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for history.parquet and loss.png."),
+    click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables, loss.png and a run's trace.npz."),
     JSON,
 ]
 

@@ -72,7 +72,8 @@ class Run:
         path, past = self.folder / "journal", []
         if path.exists():
             if not self._resume:
-                raise ValueError(f"{self.folder} holds a run already; go on with resume=True, or choose another folder.")
+                say = "go on with resume=True (--resume in a shell), or choose another folder."
+                raise ValueError(f"{self.folder} holds a run already; {say}")
             past = list(journal.events(path))
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}

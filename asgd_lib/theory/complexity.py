@@ -15,10 +15,37 @@ from numpy.typing import ArrayLike
 from asgd_lib.checks import count, inside, non_negative, positive
 from asgd_lib.theory.times import lower_bound_time_heterogeneous, lower_bound_time_homogeneous
 
-# A method that attains a lower bound has it for its time. Homogeneous data: Rennala SGD (Tyurin and Richtarik 2023) and, without a batch,
-# Ringmaster ASGD (2025). Arbitrarily heterogeneous data: Malenia SGD (Tyurin and Richtarik 2023) and Ringleader ASGD (2025). As printed.
-time_rennala = time_ringmaster = lower_bound_time_homogeneous
-time_malenia = time_ringleader = lower_bound_time_heterogeneous
+
+def time_rennala(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
+    """Rennala SGD, homogeneous data: the best possible, `lower_bound_time_homogeneous`.
+
+    Source: Tyurin and Richtarik 2023, as printed; order only.
+    """
+    return lower_bound_time_homogeneous(seconds, L_delta_over_eps, sigma_sq_over_eps)
+
+
+def time_ringmaster(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
+    """Ringmaster ASGD, homogeneous data: the best possible, `lower_bound_time_homogeneous`, as Rennala SGD but without a batch.
+
+    Source: Ringmaster ASGD 2025, as printed; order only.
+    """
+    return lower_bound_time_homogeneous(seconds, L_delta_over_eps, sigma_sq_over_eps)
+
+
+def time_malenia(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
+    """Malenia SGD, arbitrarily heterogeneous data: the best possible, `lower_bound_time_heterogeneous`.
+
+    Source: Tyurin and Richtarik 2023, as printed; order only.
+    """
+    return lower_bound_time_heterogeneous(seconds, L_delta_over_eps, sigma_sq_over_eps)
+
+
+def time_ringleader(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
+    """Ringleader ASGD, arbitrarily heterogeneous data: (L delta/eps) (s_max + mean(s) sigma^2/(n eps)), as Malenia SGD.
+
+    Source: Ringleader ASGD 2025, as printed; order only.
+    """
+    return lower_bound_time_heterogeneous(seconds, L_delta_over_eps, sigma_sq_over_eps)
 
 
 def time_mindflayer(seconds: ArrayLike, limit: ArrayLike, success: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
@@ -59,7 +86,7 @@ def time_shadowheart(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_
     """Shadowheart SGD without compression, homogeneous data: (L delta/eps) times the `equilibrium_time` of sigma^2/eps gradients.
 
     Its compressed form needs the equilibrium time of the compressor, which is not here. Without messages it is Rennala's time up to a
-    factor of two. Source: Shadowheart SGD 2024; order only.
+    factor of two. Source: Shadowheart SGD 2024, our reading; order only.
     """
     positive("L_delta_over_eps", L_delta_over_eps)
     non_negative("sigma_sq_over_eps", sigma_sq_over_eps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable
@@ -57,6 +56,7 @@ from asgd_lib.rules import (
     StalenessAware,
     Vecna,
 )
+from asgd_lib.spelling import meant
 from asgd_lib.stopping import FirstOf, Only, Stop, Trials
 
 
@@ -94,9 +94,9 @@ class Row:
     source: str
     name: str = "unnamed"
 
-    def __call__(self, lr: float | Tensor = inspect.Parameter.empty, **hyperparameters: Any) -> Method:
+    def __call__(self, lr: float | Tensor | None = None, **hyperparameters: Any) -> Method:
         """The method with these hyperparameters; TypeError or ValueError, with a sentence, where they do not fit, or without `lr`."""
-        if lr is inspect.Parameter.empty:
+        if lr is None:
             call = f'METHODS["{self.name}"]' if self.name in METHODS else "row"
             raise TypeError(f"{self.name} needs a step size lr, for example {call}(lr=0.1).")
         allowed = list(inspect.signature(self.rule).parameters)
@@ -119,9 +119,7 @@ class Table(dict):
         return f"{len(self)} methods: {', '.join(self)}"
 
     def __missing__(self, name: str) -> Row:
-        near = difflib.get_close_matches(name, self, n=1)
-        guess = f"did you mean {near[0]!r}? The" if near else "the"
-        raise KeyError(f"There is no method {name!r}; {guess} table has {', '.join(self)}.")
+        raise KeyError(f"There is no method {name!r}{meant(name, self)}; the table has {', '.join(self)}.")
 
 
 def _dude_policy(rule: DuDe) -> Policy:

@@ -175,10 +175,9 @@ def _looks_like_a_parameter(name: str, value: Any) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    import difflib
+    from asgd_lib.spelling import meant  # only now: it reads YAML, and most notebooks have no misspelt parameter
 
-    near = difflib.get_close_matches(name, known, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else "."
+    guess = meant(name, known, "; {}") or "."
     return f"Unknown parameter {name!r}{guess} Known: {', '.join(known)}. Correct the name and restart the kernel."
 
 

@@ -65,10 +65,10 @@ def row(name: str) -> Row:
     """The row of the table with this name, or that which `path/to/file.py:Name` defines; ValueError where there is none."""
     if is_file(name):
         return load_method(name)
-    if name not in METHODS:
-        say = f"There is no method {name!r}{meant(name, METHODS)}; the table has {', '.join(METHODS)}"
-        raise ValueError(f"{say}. A method of your own is path/to/file.py:Name.")
-    return METHODS[name]
+    try:
+        return METHODS[name]
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]} A method of your own is path/to/file.py:Name.") from None
 
 
 def methods(names: Sequence[str], lrs: Sequence[float], settings: Iterable[str] = ()) -> list[Method]:

@@ -58,10 +58,10 @@ def value(text: str) -> Any:
         return text
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """` (did you mean 'Fixed'?)`, or nothing where no known word is near."""
+def meant(word: str, known: Iterable[str], around: str = " ({})") -> str:
+    """` (did you mean 'Fixed'?)`, or the question in other brackets, or nothing where no known word is near."""
     near = difflib.get_close_matches(word.lower(), lowered := {name.lower(): name for name in known}, n=1)
-    return f" (did you mean {lowered[near[0]]!r}?)" if near else ""
+    return around.format(f"did you mean {lowered[near[0]]!r}?") if near else ""
 
 
 def _arguments(make: Callable) -> tuple[str, dict[str, Any]]:

@@ -1,11 +1,13 @@
 """The strings of command lines: what they make, and what they say where they are wrong."""
 
 import re
+from pathlib import Path
 
 import pytest
 from serving import noisy
 
 from asgd_lib import METHODS, clusters, problems, simulate, specs
+from asgd_lib.spelling import meant
 
 THREE = (1.0, 1.0, 1.0)
 CLUSTERS = {
@@ -121,12 +123,26 @@ def test_an_error_in_ones_own_problem_is_not_taken_for_a_wrong_name(monkeypatch)
         specs.problem("serving:broken", 2)
 
 
+def test_an_unknown_method_is_told_of_in_the_same_words_everywhere():
+    with pytest.raises(KeyError) as table:
+        METHODS["Dud"]
+    said = table.value.args[0]
+    assert re.fullmatch(r"There is no method 'Dud' \(did you mean 'dude'\?\); the table has sgd_minibatch, .*fedasync\.", said)
+    with pytest.raises(ValueError, match=f"^{re.escape(said)} A method of your own is path/to/file.py:Name.$"):
+        specs.row("Dud")
+
+
+def test_what_was_meant_is_guessed_in_one_place():
+    package = Path(specs.__file__).parent
+    assert [str(path.relative_to(package)) for path in package.rglob("*.py") if "did you mean" in path.read_text()] == ["spelling.py"]
+    assert meant("fixd", ["Fixed"]) == " (did you mean 'Fixed'?)" and meant("fixd", ["Fixed"], "; {}") == "; did you mean 'Fixed'?"
+    assert meant("wings", ["Fixed"]) == meant("wings", ["Fixed"], "; {}") == ""
+
+
 def test_the_rest():
     assert specs.grid("0.01:1:3") == pytest.approx([0.01, 0.1, 1.0])
     assert specs.method("dude", 0.1, ["n_arrivals=2"]) == METHODS["dude"](lr=0.1, n_arrivals=2)
     assert specs.method("asgd_rescaled", 0.1, ["times=[1.0, 2.0]"]).rule.times == (1.0, 2.0)
     assert specs.method("asgd_clipped", 0.1, ["radius=1e-3"]).rule.radius == 0.001  # which is a word in YAML
-    with pytest.raises(ValueError, match=r"^There is no method 'dud' \(did you mean 'dude'\?\); the table has .* path/to/file.py:Name.$"):
-        specs.row("dud")
     assert specs.problem("serving:noisy", 4).x0.equal(noisy(4).x0)
     assert specs.problem("softmax:digits", 4, alpha=0.1).n == 4

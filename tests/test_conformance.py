@@ -11,6 +11,7 @@ from asgd_lib.conformance import CHECKS, Nonconforming, conform, delays
 # What a first rule often does wrong: the check that finds it, and words of what it says.
 KEEPS = [KEPT, ("State(x0, 0, n)", "Kept(x0, 0, n, ())")]
 GAP = [KEPT, ("State(x0, 0, n)", "Kept(x0, 0, n, x0)")]
+THRESHOLD = [(SIZE, f"{SIZE}\n    threshold: float = 70.0\n    batched = ('lr', 'threshold')")]
 BROKEN = {
     "writes into the model": ([(STEP, "s.x.sub_(a.grad); step =")], "writes nothing", "wrote into s.x at arrival 0.*never x -= step"),
     "writes into the gradient": ([(STEP, "a.grad.mul_(2); step =")], "writes nothing", "receive wrote into a.grad"),
@@ -70,6 +71,11 @@ BROKEN = {
         [(STEP, "step = torch.full_like(s.x, 60 - a.delay).sqrt() / 8 *")],
         "descends",
         "At arrival 1[0-9]{2} the model became nan.*the root of a negative number",
+    ),
+    "a threshold in batched": (
+        [*THRESHOLD, (STEP, "if a.delay > self.threshold: return s\n        step =")],
+        "repeats",
+        r"mine.py, line 25: `if a.delay > .*Remedy: self.threshold is named in `batched`.*take it out of `batched`, or decide by",
     ),
     "says nothing": ([('    """x <- x - lr g. Source: these tests."""\n', "")], "form", "Mine has no docstring"),
 }

@@ -6,6 +6,7 @@ which causes come before their consequences, and stops at the first that fails.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -65,11 +66,17 @@ def delays(make: Make) -> str:
 
 
 def _told(error: Exception, make: Make) -> str:
-    """The error with the line of the rule that led to it, where there is a rule."""
+    """The error with the line of the rule that led to it, where there is a rule, and the field that was taken for a number."""
     try:
-        return told(error, make(0.1).rule)
+        rule = make(0.1).rule
+        said, _, _ = (whole := told(error, rule)).partition(" Remedy: ")
     except Exception:
         return f"{type(error).__name__}: {error}"
+    fields = [name for name in re.findall(r"self\.(\w+)", said) if name in getattr(rule, "batched", ())]
+    if "ambiguous" not in said or not fields or "lr" in fields:
+        return whole
+    say = f"self.{fields[0]} is named in `batched`, and so is a tensor (runs, 1) where runs are computed together, which fits no `if`"
+    return f"{said} Remedy: {say}: take it out of `batched`, or decide by torch.where."
 
 
 __all__ = ["CHECKS", "Finding", "Make", "Nonconforming", "conform", "delays"]

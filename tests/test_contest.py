@@ -1,6 +1,8 @@
 """How one method stands among others: by hand on a small table, and from the command line."""
 
+import json
 import math
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,10 +28,10 @@ TIMES = {
 }  # fmt: skip
 
 
-def table():
+def table(times=TIMES):
     rows = [
         ("quadratic", "iid", cluster, method, 0.1, method == "b", seed, time, "reached" if time < NEVER else "too slow", 1.0)
-        for (cluster, method), times in TIMES.items()
+        for (cluster, method), times in times.items()
         for seed, time in enumerate(times)
     ]
     return pd.DataFrame(rows, columns=["problem", "split", "cluster", "method", "lr", "edge", "seed", "seconds", "outcome", "level"])
@@ -47,6 +49,25 @@ def test_standing_by_hand():
     other = standing(table(), "b").set_index("cluster")
     assert other.loc["equal", ["rank", "ratio", "edge"]].tolist() == [2, pytest.approx(2.0 ** (2 / 3)), True]  # shares the rank with mine
     assert other.loc["dead", "rival"] == "mine" and other.loc["dead", "ratio"] == NEVER
+
+
+WHOLE, NEARLY, HARDLY = (6.0,) * 5, (5.0,) * 4 + (NEVER,), (5.0,) * 2 + (NEVER,) * 3
+
+
+@pytest.mark.parametrize(
+    ("mine", "a", "b", "rival", "ends"),
+    [
+        (WHOLE, NEARLY, (9.0,) * 5, "b", "0.67 (0.67 to 0.67) of b"),  # a is the first by its median, but does not arrive with all
+        (NEARLY, NEARLY, (9.0,) * 5, "b", "4 of 5 seeds arrive; b arrives with all"),
+        (WHOLE, NEARLY, HARDLY, "a", "5 of 5 seeds arrive; nobody else arrives with all, and a, the best of them by its median, with 4"),
+        (WHOLE, HARDLY, HARDLY, "a", "5 of 5 seeds arrive; nobody else arrives with more than half"),
+    ],
+)
+def test_the_rival_arrives_with_all_seeds_where_anybody_does(mine, a, b, rival, ends):
+    given = table({("equal", "mine"): mine, ("equal", "a"): a, ("equal", "b"): b})
+    row = next(standing(given, "mine").itertuples())
+    assert (row.rival, row.rival_arrived) == (rival, sum(time < NEVER for time in {"a": a, "b": b}[rival]))
+    assert contest._said(given, "mine").splitlines()[1].endswith(f"   {ends}")
 
 
 def test_place_counts_who_is_near_more_often_and_who_as_often():
@@ -77,6 +98,16 @@ def test_the_figure_has_a_row_a_scenario_and_a_place_for_never():
 def test_how_many_others_fail_alike():
     rows = {row.cluster: row for row in standing(table(), "mine").itertuples()}
     assert others_alike(table(), rows["slow"]) == 0 and others_alike(table(), rows["equal"]) == 2
+
+
+def test_the_step_sizes_are_those_of_the_comparison_and_the_help_says_which():
+    cells = json.loads((MINE.parent / "10_comparison.ipynb").read_text())["cells"]
+    text = next("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    least, number = (int(re.search(rf"^{name}: int = (-?\d+)", text, re.MULTILINE)[1]) for name in ("least_power", "n_lrs"))
+    assert contest.LRS == tuple(2.0 ** (least + i) for i in range(number))
+    said = " ".join(contest.contest.help.split())
+    assert f"from 2^{least} to {contest.LRS[-1]:g}, with two seeds, and judged with five others" in said
+    assert (len(contest.TUNING), len(contest.SEEDS)) == (2, 5) and not set(contest.TUNING) & set(contest.SEEDS)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 
@@ -12,6 +13,13 @@ from asgd_lib.commands.options import JSON, METHOD, SETTINGS
 from asgd_lib.conformance import CHECKS, Make, conform, delays
 
 
+def explains_method(command: click.Command) -> click.Command:
+    """The command, with a paragraph at the end of its help that says what METHOD is."""
+    command.help = f"{inspect.cleandoc(command.help)}\n\nMETHOD: {METHOD[0].lower()}{METHOD[1:]}."
+    return command
+
+
+@explains_method
 @click.command()
 @click.argument("method", metavar="METHOD")
 @click.option("--processes/--no-processes", default=True, help="Run it on real processes as well; takes some seconds.")
@@ -21,9 +29,6 @@ def check(method: str, processes: bool, settings: tuple[str, ...], as_json: bool
     """Whether METHOD does what every method owes its users; if not, a sentence says what to change, and the exit code is 1."""
     if not conforms(method, specs.makers([method], settings)[0], processes, as_json):
         sys.exit(1)
-
-
-check.help += f"\n\nMETHOD: {METHOD[0].lower()}{METHOD[1:]}."
 
 
 def conforms(method: str, make: Make, processes: bool = True, as_json: bool = False) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from asgd_lib.atomic import atomic_path
+from asgd_lib.history import at_best_lr, best_lr, final
 from asgd_lib.methods import Method
 from asgd_lib.replayer import replay
 from asgd_lib.trace import Trace
@@ -34,7 +34,7 @@ def report(history: pd.DataFrame, by: list[str], out: Path | None, as_json: bool
     if out is not None:
         if trace is not None:
             trace.save(out / "trace.npz")
-        write(history, out, as_json)
+        write(history, out, as_json, best_lr(final(history)))
 
 
 def show(table: pd.DataFrame, as_json: bool) -> None:
@@ -42,8 +42,8 @@ def show(table: pd.DataFrame, as_json: bool) -> None:
     click.echo(table.to_json(orient="records", indent=1) if as_json else table.to_string(index=False, float_format="{:.5g}".format))
 
 
-def write(history: pd.DataFrame, out: Path, as_json: bool) -> None:
-    """Write `history.parquet`, and `loss.png` with every method at its best step size."""
+def write(history: pd.DataFrame, out: Path, as_json: bool, best: pd.DataFrame) -> None:
+    """Write `history.parquet`, and `loss.png` with every method at its step size in `best`, a table of `best_lr` or `tuned`."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -51,12 +51,8 @@ def write(history: pd.DataFrame, out: Path, as_json: bool) -> None:
 
     with atomic_path(out / "history.parquet") as temporary:
         history.to_parquet(temporary, index=False)
-    ends = history.groupby("run").last()
-    ends["loss"] = np.where(ends["status"] == "diverged", np.inf, ends["loss"])
-    means = ends.groupby(["method", "lr"], sort=False)["loss"].mean().reset_index()
-    best = means.loc[means.groupby("method", sort=False)["loss"].idxmin()].set_index("method")["lr"]
     plots.style()
-    ax = plots.convergence(history[history["lr"] == history["method"].map(best)], "time", "loss")
+    ax = plots.convergence(at_best_lr(history, best), "time", "loss")
     with atomic_path(out / "loss.png") as temporary:
         ax.figure.savefig(temporary, format="png", dpi=150)
     if not as_json:

@@ -16,39 +16,43 @@ def standing(table: pd.DataFrame, method: str, level: float = 0.95) -> pd.DataFr
 
     Columns: `problem, split, cluster`, the `rank` by the median time to target (1 is best, nan is never), how many seeds `arrived`, the
     `outcome` of most, the median `seconds`, these over the least median of all (`over_best`, as in `profiles.ratios`), the step size `lr`
-    and whether it is at the grid's `edge`, the best of the others (`rival`), and `ratio`, the time to target over the rival's:
-    a geometric mean over seeds with its Student t interval `low`, `high`. It is inf where the method does not arrive with every seed, and
-    nan where the rival does not. The rival is the luckiest of many on these very seeds, which favours it.
+    and whether it is at the grid's `edge`, the best of the others (`rival`: the least median among those that arrive with every seed, and
+    among all where nobody does), how many seeds `rival_arrived` with, and `ratio`, the time to target over the rival's: a geometric mean
+    over seeds with its Student t interval `low`, `high`. It is inf where the method does not arrive with every seed, and nan where nobody
+    else does. The rival is the luckiest of many on these very seeds, which favours it.
 
     Raises ValueError where the table has not got the method, or nobody else.
     """
     times, what = seconds(table), outcomes_of(table)
+    arrive = np.isfinite(table["seconds"]).groupby([table[name] for name in (*SCENARIO, "method")])
+    arrivals, always = arrive.sum(), arrive.all()
     if method not in times or times.shape[1] < 2:
         raise ValueError(f"The table has {', '.join(times)}; to see how {method!r} stands, it must be one of two or more.")
     rows = []
     for key in times.index:
         where = dict(zip(SCENARIO, key, strict=True))
         others = times.loc[key].drop(method)
-        rival, mine = others.idxmin() if np.isfinite(others).any() else others.index[0], times.loc[key, method]
+        arrived, sure = arrivals.loc[key], others[always.loc[key][others.index]]
+        rival, mine = (others if sure.empty else sure).idxmin(), times.loc[key, method]
         rank = 1 + int((others < mine).sum()) if math.isfinite(mine) else math.nan
         lr, edge = (samples(table, method, column, **where)[0] for column in ("lr", "edge"))
-        own = samples(table, method, **where)
         rows.append(
             (
                 *key,
                 rank,
-                int(np.isfinite(own).sum()),
+                int(arrived[method]),
                 what.loc[key, method],
                 mine,
                 mine / times.loc[key].min() if math.isfinite(mine) else math.inf,
                 lr,
                 bool(edge),
                 rival,
-                *_ratio(own, samples(table, rival, **where), level),
+                int(arrived[rival]),
+                *_ratio(samples(table, method, **where), samples(table, rival, **where), level),
             )
         )
-    columns = [*SCENARIO, "rank", "arrived", "outcome", "seconds", "over_best", "lr", "edge", "rival", "ratio", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = [*SCENARIO, "rank", "arrived", "outcome", "seconds", "over_best", "lr", "edge", "rival", "rival_arrived", "ratio"]
+    return pd.DataFrame(rows, columns=[*columns, "low", "high"])
 
 
 def place(table: pd.DataFrame, method: str, factor: float = 2.0) -> tuple[int, int, float]:

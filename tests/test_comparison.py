@@ -56,10 +56,12 @@ def test_arriving_is_coming_to_stay(value, hold, expected):
         (5 + 0 * FINE, np.minimum(FINE, 80), False, "levelled off"),
         (5 + FINE, FINE, False, "levelled off"),
         (5 + FINE, FINE, True, "diverged"),
+        (np.where(FINE < 50, 0.5, 9.0**FINE), FINE, True, "reached"),  # what it does when it has arrived is another question
+        (np.where(FINE < 99, 5.0, 0.5), FINE, True, "diverged"),  # its metric is low where its loss, or its model, is infinite
     ],
 )
 def test_ways_to_fail_are_told_apart(value, updates, diverged, expected):
-    found = outcomes.outcome(FINE, value, updates, diverged, 1.0, 5.0, 100.0)
+    found = outcomes.outcome(FINE, value, updates, diverged, 1.0, 1.0 if diverged else 5.0, 100.0)
     assert found.outcome == expected
     assert math.isfinite(found.seconds) == (expected == "reached")
     assert set(outcomes.OUTCOMES) >= {expected}
@@ -107,6 +109,22 @@ def test_an_early_look_changes_nothing(split):
     for other in tables[1:]:
         pd.testing.assert_frame_equal(tables[0], other)
     assert tables[0]["outcome"].nunique() > 1, "the test is about scenarios in which some fail"
+
+
+class Late(SGD):
+    """SGD that runs away after 120 updates."""
+
+    def receive(self, s, a):
+        after = super().receive(s, a)
+        return after._replace(x=after.x * 10) if s.k > 120 else after
+
+
+def test_an_early_look_changes_nothing_for_who_arrives_and_then_diverges():
+    late = Entry("late", lambda lr: Method(METHODS["asgd"](lr=lr).policy, Late(lr), "late"))
+    field = [scenario(clusters.equal(3)), scenario(clusters.equal(3), target=1e-30, name="far")]
+    tables = [compare([late], field, [0.05, 0.1, 0.2], seeds=[0, 1], first_look=look) for look in (1.0, 0.3)]
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0].groupby("cluster")["outcome"].unique().map(list).to_dict() == {"fixed": ["reached"], "far": ["diverged"]}
 
 
 def test_ones_own_method_takes_part_by_one_entry():

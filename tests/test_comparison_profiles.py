@@ -11,7 +11,8 @@ import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 
 from asgd_lib import plots  # noqa: E402
-from asgd_lib.comparison import profiles  # noqa: E402
+from asgd_lib.comparison import OUTCOMES, profiles  # noqa: E402
+from asgd_lib.plots.profiles import MARKS  # noqa: E402
 
 INF = math.inf
 # scenario -> method -> seconds, seed by seed
@@ -140,6 +141,11 @@ def test_heat_map_marks_every_failure_and_writes_large_ratios(table):
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "c"]
     shown = ax.collections[0].get_array().reshape(3, 3)
     assert shown[0].tolist()[:2] == [1, 1] and shown.mask.tolist() == [[False, False, True], [False, False, True], [False, True, True]]
+
+
+def test_every_failure_has_a_letter_of_its_own():
+    assert tuple(MARKS) == profiles.FAILURES == tuple(name for name in OUTCOMES if name != "reached")
+    assert len(set(MARKS.values())) == len(MARKS)
 
 
 def test_figures_are_the_same_bytes_each_time(table):

@@ -38,8 +38,8 @@ def compare(
     slowest tuning seed reaches the target first or, where none reaches it with all tuning seeds, the one that comes to rest lowest on
     average; `edge` says that it is the least or the greatest of `lrs`, so that the entry is not known to be tuned (unless it makes no step
     at all). `seconds` (simulated) is when the metric has come to the target to stay for the scenario's `hold`, inf where that does not
-    happen before its `horizon`; `outcome` says what happened instead (OUTCOMES), and `level` is then the mean metric of the last quarter
-    of the time, over the target.
+    happen before its `horizon`, and whatever happens after the hold; `outcome` says what happened instead (OUTCOMES), and `level` is then
+    the mean metric of the last quarter of the time, over the target.
 
     Runs are evaluated every `every` arrivals (default: n). All seeds of a scenario share its trace; with `own_traces` each meets its own.
     Entries are first run for the share `first_look` of the horizon, and only those that have no step size with which all seeds are there

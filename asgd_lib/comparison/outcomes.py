@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asgd_lib.checks import choice
+from asgd_lib.history import measured
 
 OUTCOMES = {
     "reached": "at or below the target, and for a while",
-    "diverged": "the loss grew without bound",
+    "diverged": "the loss grew without bound, and the target had not been reached before",
     "stalled": "no update in the last quarter of the time",
     "levelled off": "on the way to a level above the target",
     "too slow": "on the way to the target when time was up",
@@ -42,8 +43,13 @@ def first_to_hold(time: NDArray, value: NDArray, target: float, hold: float, unt
 
 
 def outcome(time: NDArray, value: NDArray, updates: NDArray, diverged: bool, target: float, hold: float, until: float) -> Outcome:
-    """What one run came to in `until` seconds; its columns are those of a history, checkpoint by checkpoint."""
-    seconds = math.inf if diverged else first_to_hold(time, value, target, hold, until)
+    """What one run came to in `until` seconds; its columns are those of a history, checkpoint by checkpoint.
+
+    The last value of a run that `diverged` counts as above the target. A run that had come to stay before that has reached it: a shorter
+    run would not know how it goes on.
+    """
+    known = np.append(value[:-1], math.inf) if diverged else value
+    seconds = first_to_hold(time, known, target, hold, until)
     if math.isfinite(seconds):
         return Outcome(seconds, "reached", math.nan)
     if diverged:
@@ -80,7 +86,7 @@ def outcomes(history: pd.DataFrame, metric: str, target: float, hold: float, unt
 
     A checkpoint off that grid, at the end of the run, is left out: a longer run would not have it. ValueError for an unknown metric.
     """
-    choice("metric", metric, [c for c in history if c not in ("run", "method", "lr", "seed", "status")])
+    choice("metric", metric, measured(history))
     rows = history[(history["arrivals"] % every == 0) | (history["status"] == "diverged")]
     columns = [rows[name].to_numpy() for name in ("time", metric, "updates")]
     run = rows["run"].to_numpy()

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asgd_lib.checks import positive
+from asgd_lib.comparison.outcomes import OUTCOMES
 
 SCENARIO = ["problem", "split", "cluster"]
-FAILURES = ("diverged", "stalled", "levelled off", "too slow")
+FAILURES = tuple(OUTCOMES)[1:]
 
 
 def selected(table: pd.DataFrame, **where: Any) -> pd.DataFrame:

@@ -23,8 +23,8 @@ N = 10  # workers
 CLUSTERS, SPLITS = ("equal", "straggler", "heavy tail", "drop-outs"), ("iid", "one class")
 LRS = tuple(2.0**power for power in range(-12, 4))  # as in notebook 10
 TUNING, SEEDS = (1000, 1001), (0, 1, 2, 3, 4)
-LIMITS = f"""What this does not show. There is one draw of the data and one trace a scenario, so intervals are over gradient noise alone; {N}
-workers, a small problem, {len(TUNING)} seeds to tune and {len(SEEDS)} to judge are a first look (notebook 10 has more). Only
+LIMITS = f"""What this does not show. There is one draw of the data and one trace a scenario, so intervals are over gradient noise alone;
+{N} workers, a small problem, {len(TUNING)} seeds to tune and {len(SEEDS)} to judge are a first look (notebook 10 has more). Only
 step sizes are tuned, all other hyperparameters are defaults or given. The best other is the luckiest of many on the very seeds
 that judge it: a ratio a little above 1 may be no difference."""
 

@@ -12,7 +12,8 @@ from asgd_lib.cache import Cache
 ELSEWHERE = """
 import sys, pandas as pd
 from asgd_lib.cache import Cache
-Cache(sys.argv[1]).save(pd.DataFrame({"key": sys.argv[2:]}))
+for key in sys.argv[2:]:
+    Cache(sys.argv[1]).save(pd.DataFrame({"key": [key]}))
 """
 
 
@@ -38,19 +39,23 @@ def test_a_file_is_opened_once_in_a_process(tmp_path, opened):
     assert sorted(Cache(tmp_path).index()) == ["a", "b", "c", "d"] and len(opened) == 3
 
 
-def test_what_another_process_writes_is_found(tmp_path, opened):
-    Cache(tmp_path).save(batch("a"))
-    Cache(tmp_path).index()
-    subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path), "b", "c"], check=True)
-    assert sorted(Cache(tmp_path).index()) == ["a", "b", "c"] and len(opened) == 2
+def test_what_another_process_writes_meanwhile_is_found_and_never_half(tmp_path, opened):
+    """Half a file would be warned of, and a warning is an error here."""
+    keys, met = [f"run {i}" for i in range(300)], set()
+    writer = subprocess.Popen([sys.executable, "-c", ELSEWHERE, str(tmp_path), *keys])
+    while writer.poll() is None:
+        met.add(len(Cache(tmp_path).index()))
+    assert writer.returncode == 0 and sorted(Cache(tmp_path).index()) == sorted(keys)
+    assert len(met) > 2 and len(opened) == len(keys)  # looked at in between, and still each file was opened once
 
 
-def test_folders_are_told_apart_wherever_the_process_stands(tmp_path, monkeypatch):
+def test_folders_are_told_apart_wherever_the_process_stands(tmp_path, monkeypatch, opened):
     for name in ("one", "two"):
         Cache(tmp_path / name / "runs").save(batch(name))
-    for name in ("one", "two"):
+    for name in ("one", "two", "one"):
         monkeypatch.chdir(tmp_path / name)
         assert list(Cache("runs").index()) == [name]
+    assert len(opened) == 2
 
 
 def test_a_file_that_is_gone_is_not_known(tmp_path):

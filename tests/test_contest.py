@@ -135,7 +135,8 @@ def test_contest_takes_hyperparameters_and_says_who_takes_part(small, tmp_path):
     name = "DelayCompensated(strength=0)"
     assert done.exit_code == 0 and (tmp_path / name / "comparison.png").exists()
     assert f"Comparing asgd and yours ({name}):" in done.stderr and "2 of 2 scenarios after" in done.stderr
-    assert "of 2 scenarios; nobody does better, 1 other does as well." in done.stdout
+    assert "quadratic, 10 workers: seconds until the gap is " in done.stdout and " and stays there; iid or one class" in done.stdout
+    assert "of 2 scenarios; nobody is so in more, 1 other is so in as many." in done.stdout
     assert done.stdout.count("1.00 (1.00 to 1.00) of asgd") == 2 and "compare medians over seeds" in done.stdout
     assert "hyperparameter 'speed'" in str(CliRunner().invoke(asgd, [*call, "--set", "speed=1"]).exception)
     assert contest._field(contest.entries(10), False).startswith("33 of the table's 34 methods (without vecna: it needs")

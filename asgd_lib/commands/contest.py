@@ -62,10 +62,12 @@ def contest(
     if not all([conforms(entry.name, entry.make, processes) for entry in own]):
         sys.exit(1)
     click.echo(f"\nComparing {_field(rivals, bool(against))} and yours ({', '.join(names)}):", err=True)
-    table = _compared([*rivals, *own], scenarios(N, problems=[problem], splits=SPLITS, clusters=CLUSTERS), out, jobs)
+    places = scenarios(N, problems=[problem], splits=SPLITS, clusters=CLUSTERS)
+    table = _compared([*rivals, *own], places, out, jobs)
     for name in names:
-        click.echo(f"\n{_said(table, name)}")
-        click.echo(f"wrote {', '.join(_written(table, name, out / name))} to {out / name}", err=True)
+        click.echo(f"\n{_what(places)}\n{_said(table, name)}")
+        folder = out / (name if problem == "quadratic" else f"{name}-{problem}")
+        click.echo(f"wrote {', '.join(_written(table, name, folder))} to {folder}", err=True)
     click.echo(f"\n{LIMITS}")
 
 
@@ -89,6 +91,13 @@ def _compared(contestants: list[Entry], places: list[Scenario], out: Path, jobs:
     return pd.concat(parts, ignore_index=True)
 
 
+def _what(places: list[Scenario]) -> str:
+    """What is measured, in a line."""
+    ends = " or ".join(dict.fromkeys(f"{place.target:.3g}" for place in places))
+    one = places[0]
+    return f"{one.problem_name}, {N} workers: seconds until the {one.metric} is {ends} and stays there; iid or one class a worker"
+
+
 def _said(table: pd.DataFrame, name: str) -> str:
     """The standing as text: a line a scenario, then where the method is near the best and where it fails."""
     rows, count = standing(table, name), table["method"].nunique()
@@ -100,8 +109,8 @@ def _said(table: pd.DataFrame, name: str) -> str:
         lines.append(head + _against(row, count, table))
     lines += _NOTE
     better, sharing, near = place(table, name)
-    alike = f"{sharing - 1 or 'no'} other{'s do' if sharing != 2 else ' does'} as well"
-    ahead = f"{better - 1 or 'nobody'} {'does' if better < 3 else 'do'} better"
+    alike = f"{sharing - 1 or 'no'} other{'s are' if sharing != 2 else ' is'} so in as many"
+    ahead = f"{better - 1 or 'nobody'} {'is' if better < 3 else 'are'} so in more"
     share = f"{round(near * len(rows))} of {len(rows)} scenarios"
     one = profiles.wins_and_failures(table, [name]).iloc[0]
     lines += [
@@ -117,7 +126,8 @@ def _against(row, count: int, table: pd.DataFrame) -> str:
     here = f"{row.arrived} of {len(SEEDS)} seeds arrive"
     if row.outcome != "reached":
         fate = "levelled off above the target" if row.outcome == "levelled off" else row.outcome
-        here += f", most are {fate}, as {others_alike(table, row)} of the {count - 1} others are there"
+        alike = others_alike(table, row)
+        here += f", most are {fate}" + (f", as {alike} of the {count - 1} others" if alike else "")
     if row.rival_arrived == len(SEEDS):
         return f"{here}; {row.rival} arrives with all"
     if 2 * row.rival_arrived <= len(SEEDS):

@@ -59,6 +59,8 @@ step "virtual environment" "$python" -m venv "$venv"
 step "packages of requirements.lock" "${pip[@]}" --no-compile --no-deps -r requirements.lock
 step "torch" "${pip[@]}" --no-compile "$(sed -n 's/^ *"\(torch==[^"]*\)",*$/\1/p' pyproject.toml)"
 step "asgd_lib itself" "${pip[@]}" --no-deps --no-build-isolation --editable .
+# Once and on all cores, or every process compiles anew where nobody may write bytecode. Files for other Pythons fail, and nobody needs them.
+step "bytecode" bash -c '"$1" -m compileall -q -j 0 "$2" || true' - "$venv/bin/python" "$venv/lib/python3.11/site-packages"
 step "check" "$venv/bin/python" -m pip check
 rm -f "$busy"
 touch "$stamp"

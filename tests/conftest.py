@@ -1,5 +1,6 @@
 """Settings for all tests: one torch thread a process, and examples by hypothesis that are the same in every run."""
 
+import signal
 import urllib.error
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings
 from asgd_lib.data import __main__ as data_command
 from asgd_lib.data import fetch
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores Ctrl-C, and what tests start would inherit that
 torch.set_num_threads(1)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("repeatable")

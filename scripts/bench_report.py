@@ -33,7 +33,7 @@ ratios are what to look at.
 
 Thresholds (`scripts/bench_asked.py`), none of them moved after a measurement, beside what this run gave. What the limit of the gradients
 *is* was changed once, after a share of 41 %: its calls then read the same few models again and again, which stayed in the caches, and now
-those of n workers, as replay's do. The last column of the next table allows the comparison.
+those of n workers, as replay's do.
 
 | what | asked | measured | |
 |-|-:|-:|-|

@@ -51,7 +51,8 @@ def sweep(
 
     With `cache`, a folder, every batch of runs is written there as soon as it is computed, under what it depends on: methods, cluster,
     problem with its data, seed, length, and the source of this library. A second call, after a crash or with more methods, step sizes or
-    seeds, computes only what is missing. `save` writes the table as one parquet file.
+    seeds, computes only what is missing: after a crash the same bits; over data, runs that were added equal those of one large call to
+    rounding (see `replay`). `save` writes the table as one parquet file.
 
     `jobs` processes work side by side (joblib, loky); None leaves it to the `joblib.parallel_config` around the call, which may hand the
     work to Dask or Ray. `progress` shows a bar of runs on stderr; by default only where that is a terminal.

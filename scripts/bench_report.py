@@ -69,7 +69,7 @@ together.
 
 ## DuDe and the number of workers
 
-Replay of the MLP (d = 101,770), microseconds an update.
+Replay of the MLP (d = 101,770) by workers of nearly the same speed, microseconds an update.
 
 | n | ASGD, us | DuDe, us | ratio |
 |-:|-:|-:|-:|

@@ -51,8 +51,8 @@ def workload(name: str, n: int, rows: int = 20_000) -> tuple[asgd.problems.Probl
     return problem, problem.module
 
 
-def cluster(n: int) -> asgd.clusters.Cluster:
-    return asgd.clusters.LogNormal((1.0,) * n, sigma=1.0)
+def cluster(n: int, sigma: float = 1.0) -> asgd.clusters.Cluster:
+    return asgd.clusters.LogNormal((1.0,) * n, sigma=sigma)
 
 
 def unevaluated(problem: asgd.problems.Problem) -> asgd.problems.Problem:
@@ -91,10 +91,10 @@ def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
         begun[w] += 1
 
 
-def replayed(problem, n: int, arrivals: int, name: str = "asgd") -> None:
+def replayed(problem, n: int, arrivals: int, name: str = "asgd", sigma: float = 1.0) -> None:
     """The same by `simulate` and `replay`."""
     method = asgd.METHODS[name](lr=LR)
-    asgd.replay(asgd.simulate(cluster(n), method, arrivals=arrivals), method, problem, every=arrivals)
+    asgd.replay(asgd.simulate(cluster(n, sigma), method, arrivals=arrivals), method, problem, every=arrivals)
 
 
 def calls(problem, n: int, arrivals: int) -> list[int]:

@@ -58,9 +58,9 @@ class TorchModule(Samples):
             values = self.loss(output, y)
             if values.shape != y.shape:
                 raise ValueError(f'The loss must return one value a sample, shape {tuple(y.shape)}; use reduction="none".')
-            total = values.mean() if weight is None else values @ weight
-            grads = torch.autograd.grad(total, self._parameters, allow_unused=True, materialize_grads=True)
-        return total.detach(), torch.cat([g.flatten() for g in grads], out=out), output.detach()
+            weight = torch.full_like(values, 1 / len(values)) if weight is None else weight
+            grads = torch.autograd.grad(values, self._parameters, weight, allow_unused=True, materialize_grads=True)
+        return values.detach() @ weight, torch.cat([g.flatten() for g in grads], out=out), output.detach()
 
     def _batch_grad(self, x, X, y, out):
         for models, inputs, targets, grads in zip(x, X, y, out, strict=True):

@@ -51,10 +51,12 @@ class _Table:
 
     def receive_all(self, s: TableState, a: Arrivals) -> Iterator[TableState]:
         """The same where nobody waits, with fewer passes through memory: what `receive` writes anew is written over here."""
+        n = torch.tensor(float(s.n), dtype=s.x.dtype, device=s.x.device)
         for grad, i, read_k, seconds in zip(*a, strict=True):
             if s.full and s.n > 1 and self.batch_size(s) == 1:
                 new = grad.clone()
-                g = (new - s.table[i]).div_(s.n).add_(s.g)
+                change = new - s.table[i]
+                g = torch.addcdiv(s.g, change, n, out=change)
                 step = self.lr * g
                 s = TableState(torch.sub(s.x, step, out=step), s.k + 1, s.n, g, s.table[:i] + (new,) + s.table[i + 1 :], (), True)
             else:

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 import verdicts
 import yaml
@@ -169,6 +170,12 @@ def test_parameters_are_typed_literals_with_a_comment(notebook):
         assert isinstance(statement, ast.AnnAssign) and statement.value is not None, f"line {statement.lineno}: name: type = value"
         ast.literal_eval(statement.value)  # papermill injects after this cell: anything computed would use the default
         assert "#" in lines[statement.end_lineno - 1][statement.end_col_offset :], f"{statement.target.id}: what is it, in what unit?"
+
+
+def test_papermill_lists_every_parameter(path, notebook):
+    """Its `--help-notebook`, from which `run_notebook.py` knows the names, skips a line with two signs of equality."""
+    names = [statement.target.id for statement in ast.parse(parameters_cell(notebook).source).body]
+    assert list(papermill.inspect_notebook(str(path))) == names
 
 
 def test_full_size_parameters_exist_in_the_notebook(path, notebook):

@@ -18,6 +18,7 @@ QUEUED, BEGUN, ARRIVED, LOST, BACK = range(5)
 that lost it is there (again), and the policy knows."""
 _EVENT = np.dtype([("kind", "<i8"), ("job", "<i8"), ("worker", "<i8"), ("read", "<i8"), ("start", "<f8"), ("end", "<f8")])
 _SIZE = _EVENT.itemsize + 8  # with the checksum
+_CHECK = "crc32"  # of the rest of the first line, as JSON; older journals have none
 
 
 class Event(NamedTuple):
@@ -63,7 +64,7 @@ class Journal:
                     )
             os.truncate(self._file, whole)
         else:
-            os.write(self._file, MAGIC + json.dumps(dict(meta), sort_keys=True).encode() + b"\n")
+            os.write(self._file, MAGIC + _json({**meta, _CHECK: zlib.crc32(_json(meta))}) + b"\n")
             self.sync()
 
     def write(self, event: Event) -> None:
@@ -90,14 +91,15 @@ def is_journal(path: str | os.PathLike) -> bool:
 def header(path: str | os.PathLike) -> dict[str, str | int]:
     """The `meta` of a journal; ValueError where the file is none."""
     with open(path, "rb") as file:
-        if file.read(len(MAGIC)) == MAGIC:
-            try:
-                line = file.readline()
-                meta = json.loads(line)
-                if line.endswith(b"\n") and isinstance(meta, dict) and isinstance(meta.get("n"), int):
-                    return meta
-            except ValueError:
-                pass
+        line = file.readline() if file.read(len(MAGIC)) == MAGIC else b""
+    try:
+        meta = json.loads(line)
+    except (ValueError, RecursionError):
+        meta = None
+    if line.endswith(b"\n") and isinstance(meta, dict) and isinstance(meta.get("n"), int):
+        if meta.pop(_CHECK, None) not in (None, zlib.crc32(_json(meta))):
+            raise ValueError(f"{path} is damaged in its first line; restore a copy.")
+        return meta
     raise ValueError(f"{path} is no journal of a run; name the `journal` in the folder that was given to serve(folder=...).")
 
 
@@ -122,6 +124,10 @@ def rows(path: str | os.PathLike) -> tuple[list[tuple], list[tuple]]:
         if event.kind != BACK:
             (arrived if event.kind == ARRIVED else lost).append(row)
     return arrived, sorted([*lost, *flying.values()])
+
+
+def _json(meta: Mapping[str, str | int]) -> bytes:
+    return json.dumps(dict(meta), sort_keys=True).encode()
 
 
 def _whole(path: str | os.PathLike, data: bytes) -> tuple[int, int]:

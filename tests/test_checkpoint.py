@@ -46,6 +46,35 @@ def test_what_is_not_a_checkpoint_of_this_run_is_refused(tmp_path):
         load(path, dude, dude.init(problem.x0, 4))
 
 
+def test_no_flipped_bit_becomes_a_model(tmp_path):
+    """torch.load compares no checksum: a bit flipped in a tensor would be read as a number."""
+    path, problem = tmp_path / "checkpoint.pt", quadratic()
+    rule = METHODS["dude"](0.05).rule
+    state = rule.init(problem.x0, 4)
+    save({"state": state, "events": 3}, path)
+    whole, refused = path.read_bytes(), 0
+    for i in range(0, len(whole), 7):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ (1 << i % 8)]) + whole[i + 1 :])
+        try:
+            back = load(path, rule, state)
+        except ValueError as error:
+            assert str(path) in str(error) and str(error).endswith(".")
+            refused += 1
+        else:  # names, dates and paddings inside the archive
+            assert back["events"] == 3 and bare(back["state"]) == bare(state)
+            assert all(map(torch.equal, tensors(back["state"]), tensors(state)))
+    assert refused > len(whole) / 7 / 2
+
+
+@pytest.mark.parametrize("state", [1, None, [2], {"named tuple": "TableState"}, {"named tuple": [], "fields": ()}])
+def test_whole_files_with_something_else_in_them_are_refused(state, tmp_path):
+    path, problem = tmp_path / "checkpoint.pt", quadratic()
+    rule = METHODS["dude"](0.05).rule
+    torch.save({"schema": 1, "state": state}, path)
+    with pytest.raises(ValueError, match=r"is not a checkpoint of DuDe.*another folder\."):
+        load(path, rule, rule.init(problem.x0, 4))
+
+
 class Trap:
     def __reduce__(self):
         return (pytest.fail, ("a checkpoint ran code",))

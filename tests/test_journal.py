@@ -65,6 +65,19 @@ def test_a_flipped_bit_is_noticed_except_where_the_end_may_be_torn(tmp_path_fact
         assert len(list(journal.events(path))) == len(EVENTS) - 1
 
 
+def test_the_first_line_has_a_checksum(tmp_path):
+    path = written(tmp_path / "journal", meta={"n": 2, "method": "asgd"})
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"n": 2', b'"n": 3'))  # one bit, and the workers were others
+    with pytest.raises(ValueError, match="is damaged in its first line; restore a copy."):
+        Trace.load(path)
+    path.write_bytes(journal.MAGIC + b'{"n": 2}\n' + whole[whole.index(b"\n", len(journal.MAGIC)) + 1 :])  # as older versions wrote it
+    assert len(Trace.load(path)) == 2
+    path.write_bytes(journal.MAGIC + b"[" * 100_000)
+    with pytest.raises(ValueError, match="is no journal of a run"):
+        Trace.load(path)
+
+
 def test_another_run_does_not_go_on_in_it(tmp_path):
     path = written(tmp_path / "journal")
     before = path.read_bytes()

@@ -98,3 +98,16 @@ def test_damage_after_the_first_look_is_seen_and_mended_by_a_new_file(tmp_path, 
             assert list(Cache(tmp_path).index()) == ["b"]
     Cache(tmp_path).save(batch("a"))
     assert sorted(Cache(tmp_path).index()) == ["a", "b"]
+
+
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
+    """Parquet itself would hand out another number for many of them."""
+    Cache(tmp_path).save(batch("a"))
+    path = Cache(tmp_path).index()["a"]
+    whole = path.read_bytes()
+    for i in range(0, len(whole), 29):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ (1 << i % 8)]) + whole[i + 1 :])
+        with pytest.warns(UserWarning, match="is damaged .* computed again"):
+            assert Cache(tmp_path).index() == {}
+    path.write_bytes(whole)
+    assert list(Cache(tmp_path).index()) == ["a"]

@@ -14,8 +14,8 @@ import numpy as np
 
 MAGIC = b"asgd_lib journal 1\n"
 QUEUED, BEGUN, ARRIVED, LOST, BACK = range(5)
-"""Kinds of events: a job was handed out to a busy worker; its worker began it; its gradient was taken; it will never arrive; the worker
-that lost it is there (again), and the policy knows."""
+"""Kinds of events. QUEUED: a job was handed out to a busy worker; BEGUN: its worker began it; ARRIVED: its gradient was taken; LOST: it
+will never arrive; BACK: the worker that lost it is there (again), and the policy knows."""
 _EVENT = np.dtype([("kind", "<i8"), ("job", "<i8"), ("worker", "<i8"), ("read", "<i8"), ("start", "<f8"), ("end", "<f8")])
 _SIZE = _EVENT.itemsize + 8  # with the checksum
 _CHECK = "crc32"  # of the rest of the first line, as JSON; older journals have none

@@ -59,7 +59,7 @@ def value(text: str) -> Any:
 
 
 def meant(word: str, known: Iterable[str], around: str = " ({})") -> str:
-    """` (did you mean 'Fixed'?)`, or the question in other brackets, or nothing where no known word is near."""
+    """A question such as `(did you mean 'Fixed'?)`, with a blank before it or in other brackets; nothing where no known word is near."""
     near = difflib.get_close_matches(word.lower(), lowered := {name.lower(): name for name in known}, n=1)
     return around.format(f"did you mean {lowered[near[0]]!r}?") if near else ""
 

@@ -28,6 +28,7 @@ myst_heading_anchors = 3
 myst_ref_domains = ["std"]
 
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # what click and threading say of their own classes
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 150
 add_module_names = False

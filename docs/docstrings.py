@@ -6,9 +6,13 @@ Nothing in them is markup but backticks, lists and indented blocks, so whatever 
 
 from __future__ import annotations
 
+import ast
 import inspect
+import io
 import re
 import textwrap
+import tokenize
+from collections.abc import Mapping
 
 from site_formulas import to_rst as set_formulas
 
@@ -91,6 +95,26 @@ def as_written(annotation: object) -> object:
     return _AsWritten(text) if isinstance(text, str) else annotation
 
 
+def shown_default(default: object) -> object:
+    """A default that means something on a page: classes by name, and no environment of whoever builds the site, nor other long values."""
+    if isinstance(default, type) and default is not inspect.Parameter.empty:
+        return _AsWritten(default.__name__)
+    return _AsWritten("...") if isinstance(default, Mapping) or len(repr(default)) > 100 else default
+
+
+def fields(obj: type) -> list[str]:
+    """Shapes, units and meanings that the source has behind the public fields of a class (`end: float  # s`), as the lines of a list."""
+    try:
+        source = textwrap.dedent(inspect.getsource(obj))
+    except (OSError, TypeError):
+        return []
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    said = {token.start[0]: token.string.lstrip("#: ") for token in tokens if token.type == tokenize.COMMENT}
+    declared = (one for one in ast.parse(source).body[0].body if isinstance(one, ast.AnnAssign))
+    named = [(one.target.id, said.get(one.end_lineno)) for one in declared if not ast.unparse(one.annotation).startswith("ClassVar")]
+    return [f"- `{name}`: {text}" for name, text in named if text and not name.startswith("_") and not text.startswith("noqa")]
+
+
 def signature(app, what, name, obj, options, arguments, result) -> tuple[str, str] | None:
     if what not in ("function", "method", "class") or arguments is None:
         return None
@@ -100,7 +124,7 @@ def signature(app, what, name, obj, options, arguments, result) -> tuple[str, st
         return None
     if what == "class" and getattr(obj, "_is_protocol", False):
         return "", ""  # nobody makes one
-    found = [parameter.replace(annotation=as_written(parameter.annotation)) for parameter in known.parameters.values()]
+    found = [one.replace(annotation=as_written(one.annotation), default=shown_default(one.default)) for one in known.parameters.values()]
     if what == "method" and found and found[0].name in ("self", "cls"):
         found = found[1:]
     returns = known.return_annotation if what != "class" else known.empty
@@ -109,7 +133,8 @@ def signature(app, what, name, obj, options, arguments, result) -> tuple[str, st
 
 
 def process(app, what, name, obj, options, lines) -> None:
-    lines[:] = to_rst(lines)
+    listed = fields(obj) if what == "class" else []
+    lines[:] = to_rst([*lines, "", *listed])
 
 
 def skip(app, what, name, obj, skip, options) -> bool | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pytest
 import site_formulas
@@ -18,6 +20,16 @@ SPEC.loader.exec_module(docstrings)
 
 class State(NamedTuple):
     x: Tensor  # noqa: F821
+
+
+@dataclass
+class Message:
+    """What is sent."""
+
+    worker: int
+    sent: float  # s, when |x_k|^2 <= eps
+    _secret: float = 0.0  # of nobody's concern
+    word: ClassVar[str] = "size"  # what users call it
 
 
 def shown(text: str) -> str:
@@ -65,6 +77,20 @@ def test_signatures_are_those_of_the_source():
 
 def test_fields_of_named_tuples_too():
     assert docstrings.signature(None, "class", "State", State, None, "()", None) == ("(x: Tensor)", "")
+
+
+def test_a_default_is_no_copy_of_the_builders_environment():
+    def place(environment=os.environ, of=Path, numbers=(1, 2), n=3):
+        """Where, with what, how often."""
+
+    given = docstrings.signature(None, "function", "place", place, None, "()", None)
+    assert given == ("(environment=..., of=Path, numbers=(1, 2), n=3)", "")
+
+
+def test_what_the_source_says_of_fields_is_listed():
+    lines = Message.__doc__.splitlines()
+    docstrings.process(None, "class", "Message", Message, None, lines)
+    assert lines == docstrings.to_rst(["What is sent.", "", "- `sent`: s, when |x_k|^2 <= eps"])
 
 
 def test_methods_are_shown_without_self():

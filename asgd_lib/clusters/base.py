@@ -10,9 +10,7 @@ import torch
 from asgd_lib import rng
 from asgd_lib.checks import positive
 
-Clock = Callable[[int, int, float], tuple[float, bool]]
-"""(worker, index, start) -> (seconds, delivered): the `index`-th job of that worker, begun at `start` seconds, ends `seconds` later,
-with its gradient delivered or lost; `inf` means never. The same arguments always give the same answer."""
+Clock = Callable[[int, int, float], tuple[float, bool]]  # what Cluster.clock returns
 
 _BLOCK = 32  # draws of one key
 _MOST = 8  # keys hashed at once
@@ -22,17 +20,23 @@ class Cluster(Protocol):
     """`n` workers and the times that their gradients take."""
 
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """Workers."""
 
-    def clock(self, seed: int) -> Clock: ...
+    def clock(self, seed: int) -> Clock:
+        """A function (worker, index, start) -> (seconds, delivered) of the jobs of one run; the same arguments always give the same answer.
+
+        The `index`-th job of `worker`, begun at `start` seconds, ends `seconds` later, with its gradient delivered or lost; `inf` means
+        never.
+        """
 
 
 def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]:
     """`value` as a tuple of positive seconds, one a worker; a single number is repeated `n` times."""
     positive(name, value)
-    if n is not None and not hasattr(value, "__len__"):
+    if n is not None and not getattr(value, "ndim", hasattr(value, "__len__")):
         return (float(value),) * n
-    seconds = tuple(float(v) for v in value) if hasattr(value, "__len__") else (float(value),)
+    seconds = tuple(float(v) for v in value) if getattr(value, "ndim", hasattr(value, "__len__")) else (float(value),)
     if n is not None and len(seconds) != n:
         raise ValueError(f"{name} must be one number or one for each of the {n} workers; got {len(seconds)}.")
     return seconds

@@ -15,6 +15,8 @@ from asgd_lib.rules.daso import Daso, merge
 
 
 class Send(NamedTuple):
+    """A global sum that a node takes part in."""
+
     number: int  # of the global sum
     talker: int  # index of the GPUs that sum
     wait: int  # W of the merge

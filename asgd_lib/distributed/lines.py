@@ -14,7 +14,7 @@ from asgd_lib.distributed.link import SERVER, Gone, Link
 from asgd_lib.distributed.worker import STOP
 
 JOINED, ANSWER, GONE = range(3)
-"""What lines tell the server: the worker is there; it has answered; it is not there any more."""
+"""What lines tell the server. JOINED: the worker is there; ANSWER: it has answered; GONE: it is not there any more."""
 _KNOCK = 0.02  # s between looks at the door
 
 

@@ -44,12 +44,13 @@ class Place:
         return dist.PrefixStore(f"asgd_lib/{self.attempt}", connect(self.address, self.port, _CONNECT))
 
 
-def place(environment: Mapping[str, str] = os.environ) -> Place | None:
-    """This process's place by the variables that torchrun sets, None where it has not been started so.
+def place(environment: Mapping[str, str] | None = None) -> Place | None:
+    """This process's place by the variables that torchrun sets (default: in `os.environ`), None where it has not been started so.
 
     Sockets are bound to the loopback interface where all processes share one machine, and else to the address that faces `MASTER_ADDR`.
     Raises ValueError where RANK and WORLD_SIZE are there, but not MASTER_ADDR and MASTER_PORT.
     """
+    environment = os.environ if environment is None else environment
     if "RANK" not in environment or int(environment.get("WORLD_SIZE", 1)) < 2:
         return None
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in environment]

@@ -16,9 +16,9 @@ from asgd_lib.distributed.machine import gradient
 from asgd_lib.problems import Problem
 
 COMPUTE, ABSENT, STOP = range(3)
-"""From the server: compute at this model, taking at least so many seconds; stay away for so many seconds; the run is over."""
+"""From the server. COMPUTE: at this model, taking at least so many seconds; ABSENT: stay away for so many; STOP: the run is over."""
 GRADIENT, NOTHING = range(2)
-"""To the server: a gradient; back again without one."""
+"""To the server. GRADIENT: here it is; NOTHING: back again without one."""
 
 
 _PDEATHSIG = 1

@@ -1,4 +1,10 @@
-"""Objectives split over workers: each gives batched stochastic gradients and exact metrics."""
+"""Objectives split over workers: each gives batched stochastic gradients and exact metrics.
+
+Those over a data set take `X` (N, features), `y` (N,) and `parts`, one array of sample indices a worker, as `partition` makes them. A
+stochastic gradient of worker i is the mean over `batch` of its own samples, drawn uniformly with replacement; `l2` is the factor of
+l2/2 |x|^2 in every loss; f is the mean of the workers' means, whatever their sizes. `test` is an (X, y) on which the accuracy is measured
+(default: the training samples).
+"""
 
 from asgd_lib.problems.base import Problem
 from asgd_lib.problems.char_lm import CharLM

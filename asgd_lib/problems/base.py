@@ -19,7 +19,7 @@ class Problem(Protocol):
     memory of one job's draws and, where there is something, `shared_bytes` that part of `gradient_bytes` which the L models share.
     """
 
-    n: int
+    n: int  # workers
     x0: Tensor  # (d,), the start
     gradient_bytes: int  # working memory of one stochastic gradient, bytes
 

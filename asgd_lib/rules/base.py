@@ -24,7 +24,7 @@ class Arrival(NamedTuple):
     """One gradient at the server. `grad` may be a view into a larger block: clone what you keep for long."""
 
     grad: Tensor  # (..., d), at the model that the worker read
-    worker: int
+    worker: int  # who sent it, 0 to n - 1
     delay: int  # updates made since that model was read
     seconds: float  # s, how long the worker computed
 
@@ -33,17 +33,17 @@ class Arrivals(NamedTuple):
     """Gradients that arrive one after the other, all of them at models read before the first."""
 
     grads: list[Tensor]  # each (..., d)
-    workers: list[int]
+    workers: list[int]  # who sent each
     read_k: list[int]  # updates that the model read had seen: the delay is k - read_k, k being the updates when the gradient arrives
-    seconds: list[float]
+    seconds: list[float]  # s, how long each was computed
 
 
 class State(NamedTuple):
     """The least a state must have; rules add fields of their own."""
 
-    x: Tensor  # (..., d)
-    k: int
-    n: int
+    x: Tensor  # (..., d) the model
+    k: int  # updates made so far
+    n: int  # workers
 
 
 class Rule(Protocol):

@@ -100,6 +100,7 @@ class DuDe(_Table):
 
     @property
     def late_start(self) -> bool:
+        """Whether the arrival that fills the table makes no step yet."""
         return self.warm_up == "next"
 
     def init(self, x0: Tensor, n: int) -> TableState:

@@ -50,7 +50,7 @@ class _Wrapper:
 class Momentum(_Wrapper):
     """Heavy-ball momentum over the steps of another rule: u <- beta u + (step of `of`), x <- x - u at each of its updates.
 
-    Over a minibatch rule this is synchronous momentum SGD.
+    Over a minibatch rule this is synchronous momentum SGD. Source: Polyak 1964, heavy ball; the order within an update is ours.
     """
 
     momentum: float | Tensor = 0.9
@@ -83,7 +83,7 @@ class Momentum(_Wrapper):
 
 @dataclass(frozen=True)
 class Clipped(_Wrapper):
-    """Another rule fed with clipped gradients, g min(1, `radius` / |g|)."""
+    """Another rule fed with clipped gradients, g min(1, `radius` / |g|). Source: Pascanu, Mikolov and Bengio 2013."""
 
     radius: float = 1.0
     of: Callable[..., Rule] = SGD
@@ -99,7 +99,7 @@ class Clipped(_Wrapper):
 
 @dataclass(frozen=True)
 class Decayed(_Wrapper):
-    """Another rule fed with g + `weight_decay` x, x being the server's model on arrival."""
+    """Another rule fed with g + `weight_decay` x, x being the server's model on arrival. Source: the gradient of `weight_decay`/2 |x|^2."""
 
     weight_decay: float = 1e-4
     of: Callable[..., Rule] = SGD

@@ -7,7 +7,9 @@ in print: every hidden constant is set to 1, so only slopes, ratios and ordering
 
 Symbols: `n` workers, `seconds` (n,) the fixed time of each worker for one gradient, `L` smoothness, `delta` = F(x0) -
 inf F, `sigma_sq` the variance of a stochastic gradient (expected squared norm), `eps` the target for E|grad F|^2, `lr`
-the step size.
+the step size. What is called `time_...`, `lower_bound_time_...` or `round_time_...` is in seconds; `L_delta_over_eps` =
+L delta / eps and `sigma_sq_over_eps` are pure numbers. A step size that is returned is `lr` itself where the
+function takes `L`, else a multiple of 1/L.
 """
 
 from asgd_lib.theory.complexity import (
@@ -50,6 +52,7 @@ from asgd_lib.theory.delays import (
 from asgd_lib.theory.dude import dude_delays, dude_noise_factor, dude_noise_time, dude_straggler_cycles
 from asgd_lib.theory.fixed_points import adaptive_weights, fixed_point, measured_adaptive_weights, uniform_weights
 from asgd_lib.theory.hogwild import (
+    LogisticFacts,
     hogwild_bound,
     hogwild_log_start,
     hogwild_permissible_delay,
@@ -105,6 +108,7 @@ from asgd_lib.theory.times import (
 __all__ = [
     "BFLOAT16_ROUNDOFF",
     "Constants",
+    "LogisticFacts",
     "adaptive_weights",
     "arrival_shares",
     "average_grad_norm_sq",

@@ -1,5 +1,6 @@
 """What every row of METHODS owes its users. A new row runs through all of it; files of one's own run through CHECKS."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -156,6 +157,13 @@ def test_the_names_of_the_workers_do_not_matter(label):
 def test_a_senseless_step_size_is_refused(name, lr):
     with pytest.raises(ValueError, match=r"lr must be a finite number above 0; got .+\."):
         METHODS[name](lr)
+
+
+@every_method
+def test_a_rule_by_itself_refuses_it_too(name, hyper):
+    rule = make(name, hyper).rule
+    with pytest.raises(ValueError, match=r"lr must be a finite number above 0; got -0\.1\."):
+        replace(rule, lr=-0.1)
 
 
 def test_a_method_without_a_step_size_is_told_how_to_give_one():

@@ -63,8 +63,8 @@ def test_rescaled_estimates_times_by_the_mean_of_a_workers_own():
 
 
 def test_rescaled_takes_times_of_zero_seconds_for_unknown():
-    path, _ = feed(Rescaled(LR), [(1.0, 0, 0, 0.0), (1.0, 1, 0, 3.0)], n=2)
-    follows(path, [(2.9, 1), (2.8, 2)])
+    path, _ = feed(Rescaled(LR), [(1.0, 0, 0, 0.0), (1.0, 1, 0, 3.0), (1.0, 0, 0, 0.0)], n=2)
+    follows(path, [(2.9, 1), (2.8, 2), (2.7, 3)])
 
 
 def test_rescaled_needs_a_time_for_each_worker():

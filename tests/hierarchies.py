@@ -61,7 +61,7 @@ def train_for_ever(folder: Path) -> None:
     run_hierarchy(Harmed(2, folder, harm=0), METHODS["sgd_minibatch"](0.1), nodes=2, batches=10**6)
 
 
-def gone(folder: Path, within: float = 5.0) -> bool:
+def gone(folder: Path, within: float = 30.0) -> bool:
     """Whether all processes that left their number in `folder` have ended, or do so within seconds."""
     numbers = [int(path.name) for path in folder.iterdir()]
     assert numbers

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from cases import RANDOM, quadratic
+from cases import RANDOM, laws, quadratic
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgd_lib import METHODS, clusters, replay, simulate
 from asgd_lib.adaptive import plateau_schedule
@@ -29,6 +31,45 @@ def test_the_third_bad_epoch_in_a_row_counts():
     losses = [9, 9, 9, 1.0, 1, 1, 0.9, 0.9, 0.9, 0.9]
     assert [phase.skip for phase in plateau_phases(losses, 20)][4:12] == [4] * 6 + [2] * 2
     assert plateau_phases(losses, 20, patience=1)[6] == Phase(2, 1, 1)
+
+
+def as_described(losses, warm_up, cool_down, most):
+    """The authors' bookkeeping at the end of each epoch, told once more: (B, W, local_skip) of all epochs, one loss each."""
+    B = W = local = 0
+    best, bad, phases = float("inf"), 0, []
+    for ended, loss in enumerate(losses, 1):
+        phases.append((B, W, local))
+        if ended < warm_up:
+            continue
+        if ended == warm_up:
+            B, W, local = 4, 1, 1
+        if ended >= len(losses) - cool_down:
+            B = W = local = 0
+            continue
+        best, bad = (loss, 0) if loss < 0.95 * best else (best, bad + 1)
+        if bad == 3:  # patience 2: the third bad epoch
+            bad = 0
+            B, W, local = (most, most // 4, most // 4) if B == 1 else (B // 2, max(1, W - 1), max(1, local // 2))
+    return phases
+
+
+# Losses on a ladder of 3 %, so that one rung is no improvement and two are.
+ladders = st.lists(st.integers(0, 12), min_size=12, max_size=60).map(lambda rungs: [0.97**rung for rung in rungs])
+
+
+@laws
+@given(losses=ladders, warm_up=st.integers(1, 5), cool_down=st.integers(0, 5), most=st.sampled_from([4, 8, 16]))
+def test_the_schedule_is_the_authors_bookkeeping(losses, warm_up, cool_down, most):
+    made = plateau_phases(losses, len(losses), warm_up=warm_up, cool_down=cool_down, most=most)
+    assert [tuple(phase) for phase in made] == as_described(losses, warm_up, cool_down, most)
+
+
+def test_the_first_thirty_epochs_of_a_constant_loss_are_those_written_down():
+    epochs = [(0, 0, 0)] * 4 + [(4, 1, 1)] * 3 + [(2, 1, 1)] * 3 + [(1, 1, 1)] * 3 + [(8, 2, 2)] * 3 + [(4, 1, 1)] * 3
+    epochs += [(2, 1, 1)] * 3 + [(1, 1, 1)] * 3 + [(8, 2, 2)] * 3 + [(4, 1, 1)] * 2
+    made = plateau_phases([1.0] * 90, 90)
+    assert [tuple(phase) for phase in made[:30]] == epochs
+    assert [e for e, phase in enumerate(made) if phase.skip == 0] == [0, 1, 2, 3, 86, 87, 88, 89]
 
 
 def test_losses_to_come_change_nothing_before_them():

@@ -150,6 +150,52 @@ def test_merge_is_the_printed_formula():
     assert merge(x, total, 0, 4).tolist() == [2.5, 1.0]
 
 
+def after_batches(rule, slopes, batches):
+    """[(models of the nodes)] after each batch from 0, lr = 1, where GPU i always has the gradient `slopes[i]`."""
+    state, log = rule.init(torch.zeros(1, dtype=torch.float64), len(slopes)), []
+    for _ in range(batches):
+        for worker, slope in enumerate(slopes):
+            state = rule.receive(state, Arrival(torch.tensor([slope], dtype=torch.float64), worker, 0, 1.0))
+        log.append(tuple(node.models[0].item() for node in state.nodes))
+    return log
+
+
+@pytest.mark.parametrize(
+    ("hyper", "slopes", "expected"),
+    [
+        # P = 2, W = 1: x <- (2 x + sum) / 4. Sums: -1 - 3 = -4 after batch 0, -4 - 10 = -14 after batch 3.
+        ({"skip": 3, "wait": 1}, (1, 3), [(-1, -3), (-2, -4), (-3, -7), (-4, -10), (-6, -10), (-7, -13)]),
+        # P = 4, W = 2: x <- (4 x + sum) / 8. Sums: -8, and -1 - 1 - 1 - 29 = -32; node 3 comes to -24 and -45 before it merges.
+        (
+            {"skip": 4, "wait": 2},
+            (0, 0, 0, 8),
+            [(0, 0, 0, -8), (0, 0, 0, -16), (-1, -1, -1, -13), (-1, -1, -1, -21), (-1, -1, -1, -29), (-1, -1, -1, -37)]
+            + [(-4.5, -4.5, -4.5, -26.5)],
+        ),
+        # Two GPUs a node, mean gradients 2 and 6: (2 * -4 - 8) / 4 = -4 and (2 * -12 - 8) / 4 = -8; then sums of -20.
+        ({"per_node": 2, "skip": 2, "wait": 1}, (1, 3, 5, 7), [(-2, -6), (-4, -8), (-6, -14), (-9, -15)]),
+        # The early return: what was due after batch 1 is merged after batch 2, once the next sum, -6 - 18 = -24, is sent.
+        (
+            {"per_node": 2, "skip": 2, "wait": 1, "early_return": True},
+            (1, 3, 5, 7),
+            [(-2, -6), (-4, -12), (-5, -11), (-7, -17), (-10.5, -17.5)],
+        ),
+        # Epochs of 4 batches: after batch 2 the sum of batch 0 is merged with W = 2, (4 * -3 - 4) / 6 = -8/3 and (4 * -9 - 4) / 6 = -20/3;
+        # the last batch ends with the mean of -11/3 and -29/3, whatever is still on its way.
+        (
+            {"skip": 2, "wait": 2, "epoch": 4, "epoch_sync": True},
+            (1, 3),
+            [(-1, -3), (-2, -6), (-8 / 3, -20 / 3), (-20 / 3, -20 / 3), (-23 / 3, -29 / 3)],
+        ),
+        # Blocking: the mean after every batch.
+        ({"skip": 0, "wait": 0}, (1, 3), [(-2, -2), (-4, -4)]),
+    ],
+)
+def test_models_worked_out_by_hand_from_the_printed_formula(hyper, slopes, expected):
+    for models, by_pencil in zip(after_batches(DASO(1.0, **hyper).rule, slopes, len(expected)), expected, strict=True):
+        assert models == pytest.approx(by_pencil, rel=1e-14)
+
+
 def test_bfloat16_has_eight_bits():
     x = torch.rand(100_000, dtype=torch.float64) + 1
     error = ((to_bfloat16(x) - x) / x).abs().max()

@@ -47,12 +47,14 @@ def test_interval_of_columns_is_the_interval_of_each():
         together = np.array(interval(samples, log=log))
         alone = np.array([interval(column, log=log) for column in samples.T]).T
         np.testing.assert_allclose(together, alone, rtol=1e-14)
+    even = np.stack([np.full(3, 0.1), np.arange(3.0)], axis=1)
+    assert interval(even).mean[0] == interval(even).low[0] == 0.1  # also beside a column that varies
 
 
 @pytest.mark.parametrize(
     ("samples", "keywords", "says"),
     [([1.0], {}, "at least 2"), (3.0, {}, "at least 2"), ([1, math.nan], {}, "finite"), ([0, 1], {"log": True}, "above 0"),
-     ([1, 2], {"level": 95}, "level")],
+     ([1, 2], {"level": 95}, "level"), ([1, 2], {"level": 0.0}, "level"), ([1, 2], {"level": 1.0}, "level")],
 )  # fmt: skip
 def test_interval_refuses(samples, keywords, says):
     with pytest.raises(ValueError, match=says):
@@ -62,6 +64,10 @@ def test_interval_refuses(samples, keywords, says):
 def test_slope_finds_the_power_of_each_seed():
     n = np.array([2.0, 4.0, 8.0, 32.0])
     np.testing.assert_allclose(slope(n, [5 * n**-1.0, 0.1 * n**0.5]), [-1.0, 0.5], rtol=1e-12)
+
+
+def test_two_points_have_a_slope():
+    assert slope([1, 2], [[3, 6], [3, 12]]) == pytest.approx([1, 2], rel=1e-14)
 
 
 def test_slope_is_least_squares():
@@ -121,6 +127,24 @@ def test_samples_that_are_not_finite_are_judged_and_told(samples, expected):
     assert verdict.seeds == len(samples)
 
 
+def test_beside_an_infinite_sample_the_median_and_the_range_are_shown():
+    verdict = RATIO.check([6.0, 3.0, math.inf, 5.0, 2.0, 4.0])
+    assert (verdict.measured, verdict.low, verdict.high) == (4.0, 2.0, math.inf)
+    assert verdict.note.endswith("median and range shown")
+    lowest = Claim("C", "x", "y", high=0.0).check([-3.0, -math.inf, -1.0, -2.0, -5.0, -4.0])
+    assert (lowest.verdict, lowest.measured, lowest.low, lowest.high) == ("reproduced", -4.0, -math.inf, -1.0)
+    level = 1 - 2.0**-4  # what the range of five samples reaches, exactly
+    assert Claim("C", "x", "y", low=1.5, level=level).check([2.0] * 4 + [math.inf]).verdict == "reproduced"
+
+
+@pytest.mark.parametrize("samples", [[2.0], [2.0, 2.5], [2.0, math.nan], [2.0, math.inf]])
+def test_what_the_caller_notes_is_told(samples):
+    assert RATIO.check(samples, "lr = 0.1").note.startswith("lr = 0.1")
+    conditions = RATIO.check_all({"a": samples, "b": samples}, "lr = 0.1").note
+    assert conditions.startswith("lr = 0.1; worst of 2 conditions") and conditions.endswith(RATIO.check(samples).note)
+    assert RATIO.check_exact(2.0, "lr = 0.1").note == "lr = 0.1"
+
+
 def test_an_infinite_sample_outside_a_bounded_region_is_not_reproduced():
     assert SLOPE.check([-1.0, -1.0, math.inf]).verdict == "not reproduced"
     assert NOISE.check_exact(math.nan).verdict == "not reproduced"
@@ -164,6 +188,11 @@ def test_check_all_takes_every_condition_and_names_the_worst(conditions, expecte
     assert verdict.measured == pytest.approx(np.mean(dict(verdict.conditions)[worst].measured), nan_ok=True)
     with pytest.raises(ValueError, match="condition"):
         RATIO.check_all({})
+
+
+def test_the_worst_is_the_nearest_to_either_end():
+    assert "conditions: high;" in SLOPE.check_all({"low": -1.08, "high": -0.91}).note
+    assert "conditions: low;" in SLOPE.check_all({"low": -1.09, "high": -0.92}).note
 
 
 def test_one_condition_is_not_called_the_worst_of_one():

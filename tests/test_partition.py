@@ -134,6 +134,7 @@ def test_quantity_skew_skews_sizes_and_not_labels():
 def test_feature_skew_sorts_by_the_first_principal_direction():
     rng = np.random.default_rng(0)
     axis = rng.normal(size=6)
+    axis[0] = 0.0  # no single feature tells the place, the first one least of all
     place = rng.normal(size=500)
     X = 5 * place[:, None] * axis / np.linalg.norm(axis) + 1e-6 * rng.normal(size=(500, 6)) + 3.0
     parts = partition.feature_skew(torch.tensor(X), 5, seed=2)
@@ -146,6 +147,13 @@ def test_feature_skew_sorts_by_the_first_principal_direction():
     assert len(first) > 1  # which worker gets which stretch of the axis is random
     flat = partition.feature_skew(np.ones((20, 3)), 4)
     assert np.array_equal(np.sort(np.concatenate(flat)), np.arange(20))
+
+
+def test_what_is_left_out_is_what_the_signature_says():
+    assert same(partition.dirichlet(LABELS, 5), partition.dirichlet(LABELS, 5, 0.5, seed=0, min_size=1))
+    assert same(partition.quantity_skew(40, 20), partition.quantity_skew(40, 20, 0.5, seed=0, min_size=1))
+    assert same(partition.shards(LABELS, 5), partition.shards(LABELS, 5, 2, seed=0))
+    assert same(partition.feature_skew(100, 5), partition.feature_skew(100, 5, 1.0, seed=0))
 
 
 def test_streams_stay_what_they_are():
@@ -191,7 +199,8 @@ def test_errors_are_sentences(call, sentence):
 def test_counts_and_report():
     labels = ["b", "a", "b", "c", "a", "b"]
     parts = [np.array([0, 2]), [1, 3, 4, 5], torch.tensor([], dtype=torch.int64)]
-    assert partition.counts(parts, labels).tolist() == [[0, 2, 0], [2, 1, 1], [0, 0, 0]]
+    counts = partition.counts(parts, labels)
+    assert counts.dtype == np.int64 and counts.tolist() == [[0, 2, 0], [2, 1, 1], [0, 0, 0]]
     table = partition.report(parts, labels)
     assert list(table.columns) == ["worker", "size", "classes", "entropy", "tv_distance"]
     assert table["size"].tolist() == [2, 4, 0] and table.classes.tolist() == [1, 3, 0]

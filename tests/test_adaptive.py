@@ -83,6 +83,9 @@ def test_a_longer_cycle_lowers_the_wait_by_one_or_halves_it():
     by_one, halved = (plateau_phases([1.0] * 60, 60, most=32, halve_wait=h)[13:] for h in (False, True))
     assert [tuple(p) for p in by_one[:12:3]] == [(32, 8, 8), (16, 7, 4), (8, 6, 2), (4, 4, 1)]
     assert [tuple(p) for p in halved[:12:3]] == [(32, 8, 8), (16, 4, 4), (8, 2, 2), (4, 1, 1)]
+    odd = plateau_phases([1.0] * 60, 60, most=20, halve_wait=True)[13:]
+    assert [tuple(p) for p in odd[:15:3]] == [(20, 5, 5), (10, 2, 2), (5, 1, 1), (2, 1, 1), (1, 1, 1)]
+    assert all(type(p.wait) is int for p in odd)
 
 
 def test_blocking_epochs_may_fill_the_training():

@@ -14,6 +14,13 @@ def test_the_first_k_of_k_are_minibatch_sgd(cluster, name):
     assert_same(cluster, (name, {"k": 4}), MINIBATCH)
 
 
+@pytest.mark.parametrize("name", ["k_async", "k_sync"])
+@pytest.mark.parametrize(("n", "half"), [(4, 2), (5, 3)])
+def test_k_is_half_of_the_workers_rounded_up(name, n, half):
+    cluster = clusters.Exponential((1.0,) * n)
+    assert_same(cluster, (name, {}), (name, {"k": half}))
+
+
 def test_rules_for_late_gradients_are_asgd_where_nobody_is_late():
     """Equal speeds: every delay is n - 1, or less at the beginning."""
     cluster = clusters.equal(5)

@@ -67,6 +67,29 @@ def of_codes(inputs: Tensor, y, parts, *options, test=None, **more) -> problems.
     return problems.CharLM(X, y, parts, *options, characters=5, width=2, hidden=HIDDEN, test=test, **more)
 
 
+class Shortcut(nn.Module):
+    """relu(x + norm(conv(relu(norm(conv(x)))))), x thinned out and padded with channels of zeros where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: int, groups: int):
+        super().__init__()
+        self.one, self.norm_one = nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(groups, after)
+        self.two, self.norm_two = nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.GroupNorm(groups, after)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.norm_two(self.two(F.relu(self.norm_one(self.one(x)))))
+        thin = F.max_pool2d(x, 1, self.stride)
+        zeros = thin.new_zeros(len(x), inner.shape[1] - thin.shape[1], *thin.shape[2:])
+        return F.relu(inner + torch.cat([thin, zeros], 1))
+
+
+def residual() -> nn.Sequential:
+    """Stages of 4, 8 and 16 channels on 4 x 4 pixels; normalised in groups of 8 channels, or all 4."""
+    layers = [nn.Unflatten(-1, (1, 4, 4)), nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.GroupNorm(1, 4), nn.ReLU()]
+    layers += [Shortcut(4, 4, 1, 1), Shortcut(4, 8, 2, 1), Shortcut(8, 16, 2, 2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, CLASSES)).double()
+
+
 P = problems
 # name -> how to build the problem, its targets, and the module and loss per sample that say what it should compute
 CASES = {
@@ -80,6 +103,7 @@ CASES = {
     ),
     "MLP": (P.MLP, {"hidden": HIDDEN}, LABELS, network, cross_entropy),
     "SmallCNN": (P.SmallCNN, {}, LABELS, convolutions, cross_entropy),
+    "ResNet": (P.ResNet, {"blocks": 1, "width": 4, "channels": 1}, LABELS, residual, cross_entropy),
     "TorchModule": (lambda *a, **k: P.TorchModule(network(7), cross_entropy, *a, **k), {}, LABELS, lambda: network(7), cross_entropy),
     "CharLM": (of_codes, {}, LABELS, language_model, cross_entropy),
 }  # fmt: skip

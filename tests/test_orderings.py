@@ -40,6 +40,15 @@ def test_asgd_loses_to_rennala_where_there_is_little_noise_and_matches_it_where_
     assert measured[1] >= 2 and measured[100] <= 1
 
 
+def test_the_fastest_workers_alone_beat_all_of_them_where_there_is_little_noise():
+    m = theory.fastest_workers(SECONDS, 1)
+    formula = theory.time_asgd(SECONDS, 1.0, 1) / theory.time_asgd(SECONDS[:m], 1.0, 1)
+    everybody = seconds_to_eps(1, "asgd", 120.0, "slow")
+    measured = everybody / seconds_to_eps(1, "naive_optimal", 120.0, "fast", workers=tuple(range(m)))
+    assert m < 4 and formula > 2.4  # 5.03 / 2.0
+    assert 0.6 * formula <= measured < math.inf  # steps of both grids are up to 1.9 apart
+
+
 @pytest.mark.parametrize(("r", "until"), [(1, 120.0), (100, 320.0)])
 def test_minibatch_sgd_is_the_slowest_on_homogeneous_data(r, until):
     minibatch = seconds_to_eps(r, "sgd_minibatch", until, "fast")

@@ -22,8 +22,8 @@ class Job(NamedTuple):
     id: int  # order of creation; with a seed it determines the gradient's randomness
     worker: int
     read: int  # arrivals the server had processed when the job's model was read
-    start: float  # s
-    end: float  # s
+    start: float  # s, when the worker began to compute
+    end: float  # s, when the gradient arrived, or the job was lost
     lost: bool  # the worker left it behind; no gradient arrived
 
 
@@ -36,8 +36,8 @@ class Restart(NamedTuple):
 class View(Protocol):
     """What a policy may know."""
 
-    n: int
-    seed: int
+    n: int  # workers
+    seed: int  # of the run, for draws by `rng`
     arrivals: int  # gradients processed by the server
     created: int  # jobs handed out
     outstanding: int  # jobs handed out that have neither arrived nor been lost
@@ -65,7 +65,8 @@ class Policy(Protocol):
     seconds after which a job of that worker is lost.
     """
 
-    def react(self, job: Job, view: View) -> Iterable[int | Restart]: ...
+    def react(self, job: Job, view: View) -> Iterable[int | Restart]:
+        """Who gets a job now that `job` has ended: its gradient has arrived and the rule has seen it, or it is lost."""
 
 
 @dataclass(frozen=True)

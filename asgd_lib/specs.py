@@ -106,7 +106,7 @@ def method(name: str, lr: float, settings: Iterable[str] = ()) -> Method:
 
 
 def cluster(text: str, n: int) -> Cluster:
-    """`KIND:NUMBERS[,KEYWORD=VALUE...]` for `n` workers: Exponential:0.02, Fixed:0.01,0.01,0.05 worker by worker, LogNormal:1,sigma=2.
+    """`KIND:NUMBERS[,KEYWORD=VALUE...]` for `n` workers: `Exponential:0.02`, `Fixed:0.01,0.01,0.05` each its own, `LogNormal:1,sigma=2`.
 
     Raises ValueError, with a sentence, for an unknown kind or keyword, for what is no number, and for a wrong count of numbers.
     """

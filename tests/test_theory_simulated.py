@@ -64,7 +64,7 @@ def test_the_saving_is_that_of_two_simulated_trainings(ring, compressed):
     assert slack < 0.15 * formula
 
 
-@pytest.mark.parametrize("n", [1, 8])
+@pytest.mark.parametrize("n", [1, 32])
 @pytest.mark.parametrize("sigma", [0.0, 1.0])
 def test_the_convex_rate_is_that_of_tuned_asgd_where_it_is_hard(n, sigma):
     """F has the curvature L = 1, which limits the step, and along x0 the one which is hardest for so many gradients."""
@@ -75,7 +75,8 @@ def test_the_convex_rate_is_that_of_tuned_asgd_where_it_is_hard(n, sigma):
     trace = simulate(clusters.equal(n), methods[0], arrivals=arrivals)
     table = history.running_mean(replay(trace, methods, problem, seeds=range(4), every=16), "gap")
     best = history.tuned_final(table, "mean_gap").mean()  # by convexity F at the average model is less
-    assert 0.03 < best / theory.rate_convex(arrivals, n, 1.0, 1.0, sigma**2) < ORDER
+    # One constant (measured: 0.13 to 0.28) for n thirty-two times as large, with noise and without.
+    assert 0.1 < best / theory.rate_convex(arrivals, n, 1.0, 1.0, sigma**2) < 0.4
 
 
 @pytest.mark.parametrize("zeta", [0.3, 3.0])

@@ -147,6 +147,17 @@ def test_scaling_marks_points_that_are_no_numbers():
         plots.scaling([1, 2], {"asgd": [[1, 2, 3]]}, "n", "s")
 
 
+def test_a_figure_on_which_every_run_diverged_is_drawn():
+    ax = plots.scaling([1, 2, 4], {"asgd": [[math.inf] * 3] * 2}, "n", "time (s)")
+    ax.figure.canvas.draw()
+    assert 0 < ax.get_ylim()[0] < ax.get_ylim()[1]
+    plots.prediction(ax, [1, 4], [200.0, 300.0], "theory")
+    ax.figure.canvas.draw()
+    assert ax.get_ylim()[0] < 200 < 300 < ax.get_ylim()[1]
+    lost = {("asgd", lr, 0): "diverged" for lr in (0.1, 0.2)}
+    plots.lr_curve(history({run: [1.0, math.inf] for run in lost}, lost)).figure.canvas.draw()
+
+
 def test_intervals_shade_the_region_and_leave_open_what_lies_outside():
     claim = Claim("C1", "x", "y", low=0.9, high=1.1)
     verdict = claim.check_all({"in": [1.0, 1.01, 0.99], "out": [1.3, 1.31], "gone": [1.0, math.nan]})

@@ -48,3 +48,5 @@ def log_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogTicks())
     axis.set_major_formatter(LogLabels())
     axis.set_minor_formatter(NullFormatter())
+    if min(axis.get_view_interval()) <= 0 and not math.isfinite(axis.get_minpos()):
+        axis.set_view_interval(1.0, 10.0, ignore=True)  # every run diverged: limits of a linear axis are left, and drawing would raise

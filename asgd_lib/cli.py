@@ -56,13 +56,14 @@ def asgd() -> None:
 
 
 def main() -> None:
-    """Entry point: an error of the library is a sentence and status 1, one of usage status 2."""
+    """Entry point: an error of the library is a sentence and status 1, one of usage status 2, Ctrl-C status 130."""
     try:
         asgd(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        click.echo("asgd: interrupted. What is written is whole; run it again, and what a cache holds is not computed anew.", err=True)
         sys.exit(130)
     except Exception as error:
         own = sys.modules.get("asgd_lib.user_method")  # not imported: then no file has been read

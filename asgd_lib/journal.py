@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from asgd_lib.atomic import writes
 
 MAGIC = b"asgd_lib journal 1\n"
 QUEUED, BEGUN, ARRIVED, LOST, BACK = range(5)
@@ -36,12 +39,14 @@ class Journal:
     """Appends events to a file, one write each: a killed process leaves all it wrote, a machine that goes down what was synced.
 
     `meta` is the first line of a new file. An existing file goes on after its last whole record.
-    Raises ValueError where an existing file is no journal or is damaged, was written with other `meta`, or is being written by another run.
+    Raises ValueError where an existing file is no journal or is damaged, was written with other `meta`, or is being written by another run;
+    OSError, with a sentence, where the disk is full or the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike, meta: Mapping[str, str | int]):
         self.path = Path(path)
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        with writes(self.path):
+            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             self._begin(meta)
         except BaseException:
@@ -64,13 +69,21 @@ class Journal:
                     )
             os.truncate(self._file, whole)
         else:
-            os.write(self._file, MAGIC + _json({**meta, _CHECK: zlib.crc32(_json(meta))}) + b"\n")
+            self._append(MAGIC + _json({**meta, _CHECK: zlib.crc32(_json(meta))}) + b"\n")
             self.sync()
 
     def write(self, event: Event) -> None:
         """Append one event."""
         body = np.array(tuple(event), _EVENT).tobytes()
-        os.write(self._file, body + zlib.crc32(body).to_bytes(8, "little"))
+        self._append(body + zlib.crc32(body).to_bytes(8, "little"))
+
+    def _append(self, record: bytes) -> None:
+        """Write all of `record` or, where the disk is full, nothing of it: what came after half a record could not be read."""
+        with writes(self.path):
+            done = os.write(self._file, record)
+            if done < len(record):
+                os.truncate(self._file, os.fstat(self._file).st_size - done)
+                raise OSError(errno.ENOSPC, "")
 
     def sync(self) -> None:
         """Wait until the disk has everything."""
@@ -78,8 +91,10 @@ class Journal:
 
     def close(self) -> None:
         """Sync, and close the file."""
-        self.sync()
-        os.close(self._file)
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
 
 
 def is_journal(path: str | os.PathLike) -> bool:

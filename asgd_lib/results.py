@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from asgd_lib.verdicts import Verdict
 
-# No dates and no version strings: two runs of one commit give equal files.
-_METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+# For savefig, by format: no dates and no version strings: two runs of one commit give equal files.
+UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 
 def folder() -> Path:
@@ -37,7 +37,7 @@ def save_figure(fig: Figure, name: str) -> None:
     The current figures of a running notebook stay as they are. ValueError for a name that is not a plain file name.
     """
     stem = _plain_name("figure", name)
-    for kind, metadata in _METADATA.items():
+    for kind, metadata in UNDATED.items():
         with atomic_path(folder() / "figures" / f"{stem}.{kind}") as temporary:
             fig.savefig(temporary, format=kind, dpi=150, metadata=metadata)
 
@@ -65,7 +65,7 @@ def save_verdicts(notebook: str, verdicts: Iterable[Verdict], parameters: Mappin
 def load_verdicts(results: str | os.PathLike | None = None) -> list[dict[str, Any]]:
     """What `save_verdicts` wrote under `results` (default `folder()`), one dict a notebook, in order of their names."""
     place = (folder() if results is None else Path(results)) / "verdicts"
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(place.glob("*.json"))]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(place.glob("[!.]*.json"))]
 
 
 def markdown_table(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "notebooks") -> str:

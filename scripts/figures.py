@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +25,10 @@ from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, chosen, cores, environment
 
 @dataclass
 class Run:
-    """One notebook under way: its process, when it began (seconds, monotonic), and its stderr."""
+    """One notebook under way: where it is and goes to, its process, when it began (seconds, monotonic), and its stderr."""
 
     notebook: Path
+    results: Path
     process: subprocess.Popen
     began: float
     log: Path
@@ -70,7 +73,22 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
             env=env,
             start_new_session=True,
         )
-    return Run(notebook, process, time.monotonic(), log)
+    return Run(notebook, results, process, time.monotonic(), log)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put Ctrl-C, a second one too, off to the end of a block that it would leave with processes that nobody knows of."""
+    came = []
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *what: came.append(what)) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def stop(runs: list[Run]) -> None:
@@ -90,6 +108,8 @@ def stop(runs: list[Run]) -> None:
             continue
     for run in runs:
         run.process.communicate()
+        for leftover in run.results.glob(f".{run.notebook.name}.*"):  # of one that ended by force
+            leftover.unlink()
 
 
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
@@ -102,8 +122,9 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
         try:
             while waiting or running:
                 while waiting and len(running) < (1 if waiting[0] in alone else jobs):
-                    run = start(waiting.pop(0), preset, results, Path(scratch))
-                    running.append(run)
+                    with undisturbed():
+                        run = start(waiting.pop(0), preset, results, Path(scratch))
+                        running.append(run)
                     say(finished, total, f"{run.notebook.stem} started")
                 time.sleep(0.05)
                 for run in [run for run in running if run.process.poll() is not None]:
@@ -117,10 +138,8 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                         failed.append(run.notebook.stem)
                         say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told or last_lines(run)}")
         finally:
-            stop(running)
-            for run in running:
-                for leftover in results.glob(f".{run.notebook.name}.*"):
-                    leftover.unlink()
+            with undisturbed():
+                stop(running)
     return failed
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from asgd_lib import METHODS, Trace, clusters, data, plots, simulate
+from asgd_lib import METHODS, Trace, cli, clusters, data, plots, simulate
 from asgd_lib.cli import COMMANDS, asgd
 
 MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
@@ -137,6 +137,24 @@ def test_an_error_in_a_file_of_ones_own_is_a_sentence(tmp_path):
     done = subprocess.run(call, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert re.fullmatch(r"asgd: AssertionError: too many \(late.py, line 36: `assert s.k < 190, 'too many'`\).\n", done.stderr)
+
+
+def test_what_was_not_written_is_not_named(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    done = CliRunner().invoke(asgd, ["run", "--method", "asgd", "--lr", "0.05", *SMALL, "--out", str(tmp_path)])
+    assert done.stderr == f"wrote history.parquet, loss.png, trace.npz to {tmp_path}\n"
+
+
+def test_ctrl_c_is_a_sentence(monkeypatch, capsys):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "asgd", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 130 and capsys.readouterr().err == (
+        "asgd: interrupted. What is written is whole; run it again, and what a cache holds is not computed anew.\n"
+    )
 
 
 def test_a_command_is_imported_when_it_is_called():

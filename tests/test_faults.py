@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import resource
 import time
 
 import pytest
@@ -10,6 +12,8 @@ from serving import SECONDS, kill_after, noisy, replayed, server_process
 
 from asgd_lib import METHODS, Trace, clusters, journal, serve
 from asgd_lib.distributed.children import Children, Fault
+from asgd_lib.distributed.machine import Machine
+from asgd_lib.distributed.server import Server
 
 pytestmark = pytest.mark.slow
 ARRIVALS = 160
@@ -117,6 +121,50 @@ def test_a_journal_of_another_method_is_refused(tmp_path):
     barrier = METHODS["sgd_minibatch"](0.02)
     for old, new in ((b"Greedy()", b"Barrier()"), (b'"asgd"', b'"sgd_minibatch"')):
         lines = lines.replace(old, new, 1)
-    (tmp_path / "journal").write_bytes(lines)
+    (tmp_path / "journal").write_bytes(re.sub(rb'"crc32": \d+, ', b"", lines, count=1))  # older journals have none
     with pytest.raises(ValueError, match="The journal does not follow from this method, problem and seed"):
         serve(noisy(), barrier, arrivals=60, folder=tmp_path, resume=True)
+
+
+MOMENTS = [(Server, "_note", False), (Machine, "receive", False), (Machine, "receive", True), (Machine, "hand_out", True)]
+
+
+@pytest.mark.parametrize(("kind", "name", "after"), MOMENTS, ids=lambda v: str(getattr(v, "__name__", v)))
+def test_ctrl_c_in_the_middle_of_an_event_loses_nothing(kind, name, after, tmp_path, monkeypatch):
+    method, calls, real = METHODS["dude"](0.02), [], getattr(kind, name)
+
+    def interrupted(self, *arguments):
+        calls.append(None)
+        if len(calls) == 90 and not after:
+            raise KeyboardInterrupt
+        real(self, *arguments)
+        if len(calls) == 90:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(kind, name, interrupted)
+        serve(noisy(), method, arrivals=120, folder=tmp_path, checkpoint_every=0.01, timeout=20.0)
+    assert Trace.load(tmp_path / "trace.npz") == (cut := Trace.load(tmp_path / "journal")) and 20 < len(cut) < 120
+    served = serve(noisy(), method, arrivals=120, folder=tmp_path, resume=True, timeout=20.0)
+    assert served.trace.frame()[: len(cut)].equals(cut.frame())
+    assert torch.equal(served.x, replayed(served.trace, method, noisy()))
+
+
+def test_a_full_disk_stops_a_run_with_a_sentence_and_a_larger_one_takes_it_on(tmp_path):
+    method, (soft, hard) = METHODS["dude"](0.02), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))
+    try:
+        with pytest.raises(OSError, match=r"journal could not be written .*Free some space"):
+            serve(noisy(), method, arrivals=120, folder=tmp_path, checkpoint_every=0.01, timeout=20.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    served = serve(noisy(), method, arrivals=120, folder=tmp_path, resume=True, timeout=20.0)
+    assert torch.equal(served.x, replayed(served.trace, method, noisy()))
+
+
+def test_a_journal_that_was_not_begun_is_no_run(tmp_path):
+    (tmp_path / "journal").touch()  # what a full disk leaves, or a kill at the worst moment
+    for resume in (False, True):
+        assert len(serve(noisy(), METHODS["asgd"](0.02), arrivals=20, folder=tmp_path, resume=resume, timeout=20.0).trace) == 20
+        (tmp_path / "journal").write_bytes(b"")
+        (tmp_path / "checkpoint.pt").unlink()

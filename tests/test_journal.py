@@ -1,5 +1,7 @@
 """Journals: whole records or none, and a trace at any time."""
 
+import resource
+
 import numpy as np
 import pytest
 from cases import laws
@@ -105,3 +107,22 @@ def test_other_files_are_no_journals(tmp_path, data):
     assert journal.is_journal(path) == data.startswith(journal.MAGIC)
     with pytest.raises(ValueError, match="no journal of a run|is not a whole trace file"):
         Trace.load(path)
+
+
+def test_a_full_disk_leaves_whole_records_and_takes_the_next_ones(tmp_path):
+    path, (soft, hard) = tmp_path / "journal", resource.getrlimit(resource.RLIMIT_FSIZE)
+    book = Journal(path, META)
+    room = path.stat().st_size + 2 * journal._SIZE + journal._SIZE // 2
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        for event in EVENTS[:2]:
+            book.write(event)
+        for _ in range(2):  # half of the third fits, and must not stay
+            with pytest.raises(OSError, match=r"journal could not be written \(No space.*\)\. Free some space"):
+                book.write(EVENTS[2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for event in EVENTS[2:]:
+        book.write(event)
+    book.close()
+    assert repr(list(journal.events(path))) == repr(EVENTS)

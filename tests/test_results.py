@@ -96,6 +96,12 @@ def test_verdicts_come_back_and_do_not_depend_on_the_order_of_parameters(place):
     assert results.load_verdicts(place / "nothing") == []
 
 
+def test_what_somebody_was_writing_when_killed_is_passed_over(place):
+    results.save_verdicts("x", [CLAIM.check_exact(1)], {"a": 1})
+    (place / "verdicts" / ".x.json.k2j4.json").write_text('{"note')
+    assert [run["notebook"] for run in results.load_verdicts(place)] == ["x"]
+
+
 def test_what_json_cannot_hold_is_refused_and_the_old_file_stays(place):
     results.save_verdicts("x", [CLAIM.check_exact(1)], {"a": 1})
     before = (place / "verdicts" / "x.json").read_text()

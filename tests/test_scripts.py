@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,6 +113,36 @@ def test_stopping_ends_kernels_and_leaves_no_file(tmp_path):
     figures.stop([run])
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["a process starts", "processes are stopped"])
+def test_ctrl_c_leaves_no_process_behind_whenever_it_comes(moment, tmp_path, monkeypatch):
+    out, started, start, stop = tmp_path / "out", [], subprocess.Popen, figures.stop
+    out.mkdir()
+
+    def starting(*arguments, **options):
+        started.append(start(*arguments, **options))
+        if moment == "a process starts":
+            os.kill(os.getpid(), signal.SIGINT)
+        return started[-1]
+
+    def said(*_):
+        raise KeyboardInterrupt  # the first Ctrl-C, unless there has been one
+
+    def stopping(runs):
+        if moment == "processes are stopped":
+            os.kill(os.getpid(), signal.SIGINT)
+        stop(runs)
+
+    monkeypatch.setattr(figures.subprocess, "Popen", starting)
+    monkeypatch.setattr(figures, "say", said)
+    monkeypatch.setattr(figures, "stop", stopping)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            figures.run_all([write(tmp_path / "a.ipynb", "1")], "quick", out, jobs=1)
+        assert len(started) == 1 and started[0].poll() is not None and not list(out.iterdir())
+    finally:
+        started[0].kill()
 
 
 @pytest.mark.parametrize(

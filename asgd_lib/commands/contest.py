@@ -18,6 +18,7 @@ from asgd_lib.comparison import LEFT_OUT, PROBLEMS, Entry, compare, entries, pro
 from asgd_lib.comparison.standing import others_alike, place, standing
 from asgd_lib.comparison.suite import Scenario
 from asgd_lib.methods import METHODS
+from asgd_lib.results import UNDATED
 
 N = 10  # workers
 CLUSTERS, SPLITS = ("equal", "straggler", "heavy tail", "drop-outs"), ("iid", "one class")
@@ -148,7 +149,7 @@ def _written(table: pd.DataFrame, name: str, out: Path) -> list[str]:
     style()
     ratios = profiles.ratios(profiles.seconds(table))
     ax = drawn(ratios, name, [" / ".join(key[1:]) for key in ratios.index])
-    for kind in ("png", "pdf"):
+    for kind, metadata in UNDATED.items():
         with atomic_path(out / f"comparison.{kind}") as temporary:
-            ax.figure.savefig(temporary, format=kind, dpi=150)
-    return sorted(path.name for path in out.iterdir())
+            ax.figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
+    return ["comparison.parquet", *(f"comparison.{kind}" for kind in UNDATED)]

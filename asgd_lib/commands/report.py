@@ -34,7 +34,7 @@ def report(history: pd.DataFrame, by: list[str], out: Path | None, as_json: bool
     if out is not None:
         if trace is not None:
             trace.save(out / "trace.npz")
-        write(history, out, as_json, best_lr(final(history)))
+        write(history, out, as_json, best_lr(final(history)), [] if trace is None else ["trace.npz"])
 
 
 def show(table: pd.DataFrame, as_json: bool) -> None:
@@ -42,8 +42,11 @@ def show(table: pd.DataFrame, as_json: bool) -> None:
     click.echo(table.to_json(orient="records", indent=1) if as_json else table.to_string(index=False, float_format="{:.5g}".format))
 
 
-def write(history: pd.DataFrame, out: Path, as_json: bool, best: pd.DataFrame) -> None:
-    """Write `history.parquet`, and `loss.png` with every method at its step size in `best`, a table of `best_lr` or `tuned`."""
+def write(history: pd.DataFrame, out: Path, as_json: bool, best: pd.DataFrame, others: Sequence[str] = ()) -> None:
+    """Write `history.parquet`, and `loss.png` with every method at its step size in `best`, a table of `best_lr` or `tuned`.
+
+    `others` are files that were written to `out` already, to be named with these two.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -56,4 +59,4 @@ def write(history: pd.DataFrame, out: Path, as_json: bool, best: pd.DataFrame) -
     with atomic_path(out / "loss.png") as temporary:
         ax.figure.savefig(temporary, format="png", dpi=150)
     if not as_json:
-        click.echo(f"wrote {', '.join(sorted(path.name for path in out.iterdir()))} to {out}", err=True)
+        click.echo(f"wrote {', '.join(['history.parquet', 'loss.png', *others])} to {out}", err=True)

@@ -86,9 +86,5 @@ def download(url: str) -> bytes:
 
 def store(packed: bytes, target: Path) -> None:
     """Write `packed` to `target`, whole or not at all; OSError naming the way out if the folder cannot be written."""
-    try:
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(packed)
-    except OSError as error:
-        remedy = "Name a writable folder with space by folder= or ASGD_DATA."
-        raise OSError(f"{target} could not be written ({error}). {remedy}") from error
+    with atomic_path(target, "Name a writable folder with space by folder= or ASGD_DATA.") as temporary:
+        temporary.write_bytes(packed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import zipfile
@@ -19,8 +20,10 @@ _NAMED = "named tuple"
 
 def save(values: dict[str, Any], path: str | os.PathLike) -> None:
     """Write numbers, tensors and (named) tuples of them; the file is whole or absent."""
+    content = io.BytesIO()  # written by Python, whose errors say what is wrong with the disk
+    torch.save({"schema": SCHEMA, **{name: _plain(value) for name, value in values.items()}}, content)
     with atomic_path(path) as temporary:
-        torch.save({"schema": SCHEMA, **{name: _plain(value) for name, value in values.items()}}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load(path: str | os.PathLike, rule: Rule, state: Any) -> dict[str, Any]:

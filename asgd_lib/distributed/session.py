@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from asgd_lib import journal
+from asgd_lib.atomic import writes
 from asgd_lib.checks import count, positive
 from asgd_lib.clusters import Cluster
 from asgd_lib.distributed.children import Children, Fault, first_starters
@@ -61,6 +63,7 @@ class Run:
         self.meta |= {"lr": repr(float(method.lr)), "seed": str(seed)}
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._resume, self._busy = resume, 0.0
+        self._whole = True  # no event is half applied
         if resume and folder is None:
             raise ValueError("resume=True needs the folder of the run that is to go on: folder=...")
 
@@ -70,12 +73,13 @@ class Run:
             self.server = Server(self.problem, self.method, self.seed, self.cluster)
             return
         path, past = self.folder / "journal", []
-        if path.exists():
+        if path.exists() and path.stat().st_size:
             if not self._resume:
                 say = "go on with resume=True (--resume in a shell), or choose another folder."
                 raise ValueError(f"{self.folder} holds a run already; {say}")
             past = list(journal.events(path))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writes(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}
         self.server = Server(self.problem, self.method, self.seed, self.cluster, journal.Journal(path, self.meta | numbers))
         try:
@@ -102,16 +106,21 @@ class Run:
             self._gather(expected, store, children)
             began, first = time.monotonic(), server.now
             self._zero = began - first
-            if server.created:
-                for worker in list(server.lines):
-                    server.back_now(worker)
-            else:
-                server.start_all()
+            with self._applied():
+                if server.created:
+                    for worker in list(server.lines):
+                        server.back_now(worker)
+                else:
+                    server.start_all()
             self._loop(store, children, faults)
             seconds = time.monotonic() - began
-        finally:
+        except BaseException:
             doorman.close()
-            trace = self._finish(children)
+            with suppress(OSError):  # what stopped the run is to be told, and not that nothing more fits on the disk
+                self._finish(children)
+            raise
+        doorman.close()
+        trace = self._finish(children)
         return Served(trace, server.machine.state.x[0], server.machine.used, seconds, self._busy)
 
     def _gather(self, expected: Sequence[int], store: dist.Store, children: Children | None) -> None:
@@ -139,8 +148,10 @@ class Run:
         while server.arrivals < self.arrivals:
             while faults and faults[0].after <= server.arrivals:
                 children.inflict(faults.pop(0))
+            with self._applied():
+                wait = server.expire(time.monotonic() - self._zero)
             try:
-                what, line, message = self._events.get(timeout=min(_TICK, server.expire(time.monotonic() - self._zero)))
+                what, line, message = self._events.get(timeout=min(_TICK, wait))
             except queue.Empty:
                 if time.monotonic() - quiet_since > self._timeout:
                     raise TimeoutError(f"Nothing has arrived for {self._timeout:g} s. {self._who()}") from None
@@ -149,11 +160,19 @@ class Run:
             server.now = max(server.now, woke - self._zero)
             if what == ANSWER and message.kind == GRADIENT:
                 quiet_since = woke
-            self._handle(what, line, message, store)
+            with self._applied():
+                self._handle(what, line, message, store)
             if self.folder is not None and woke - saved > self._checkpoint_every:
                 server.checkpoint(self.folder / "checkpoint.pt")
                 saved = time.monotonic()
             self._busy += time.monotonic() - woke
+
+    @contextmanager
+    def _applied(self) -> Iterator[None]:
+        """Remember where the block is left by an error: Ctrl-C, say, after an event was written down and before it was applied."""
+        self._whole = False
+        yield
+        self._whole = True
 
     def _handle(self, what: int, line: Line, message: Any, store: dist.Store) -> None:
         server, worker = self.server, line.worker
@@ -184,20 +203,28 @@ class Run:
         ]
         return f"{self.method.label} waits: {', '.join([*away, *busy])}. Start it again, or allow a longer timeout."
 
-    def _finish(self, children: Children | None) -> Trace:
-        """Send everybody home, and put the trace away."""
+    def _finish(self, children: Children | None) -> Trace | None:
+        """Send everybody home, and put the trace away; None where there is none to trust."""
         for line in self.server.lines.values():
             line.give(STOP)
         if children is None:
             deadline = time.monotonic() + _FAREWELL
             for line in self.server.lines.values():
                 line.join(max(0.0, deadline - time.monotonic()))
-        trace = self.server.trace(self.meta)
-        if self.folder is not None:
-            self.server.checkpoint(self.folder / "checkpoint.pt")
-            trace.save(self.folder / "trace.npz")
-        self.server.close()
-        return trace
+        try:
+            if self._whole:
+                trace = self.server.trace(self.meta)
+                if self.folder is not None:
+                    self.server.checkpoint(self.folder / "checkpoint.pt")
+            elif self.folder is not None:  # the journal alone can be believed: a checkpoint would lose the gradient that was half applied
+                trace = Trace.load(self.folder / "journal")
+            else:
+                return None
+            if self.folder is not None:
+                trace.save(self.folder / "trace.npz")
+            return trace
+        finally:
+            self.server.close()
 
 
 def _fingerprint(x0: Tensor) -> str:

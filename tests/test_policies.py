@@ -178,3 +178,7 @@ def test_the_table_pairs_each_rule_with_the_policy_its_hyperparameters_ask_for()
     assert METHODS["dude"](0.1, warm_up="broadcast").policy == BroadcastFirst(Greedy())
     assert METHODS["dude"](0.1, n_arrivals=3, warm_up="broadcast").policy == BroadcastFirst(Quorum(3))
     assert METHODS["dude"](0.1, warm_up="next").policy == Greedy()
+
+
+def test_a_gate_is_open_where_the_rule_has_none():
+    assert rows(run(policies.Gated(), arrivals=60)) == rows(run(Greedy(), arrivals=60))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from cases import CASES, RANDOM, by_hand, quadratic, tensors
 
-from asgd_lib import METHODS, Row, replay, simulate
+from asgd_lib import METHODS, Row, partition, replay, simulate
 from asgd_lib.policies import Greedy
-from asgd_lib.problems import Quadratic
+from asgd_lib.problems import LeastSquares, Quadratic
 from asgd_lib.rules import SGD, Arrival, Arrivals
 from asgd_lib.shortcuts import offers
 
@@ -85,3 +85,15 @@ def test_a_changed_grad_is_what_counts():
     assert not torch.equal(x, replay(trace, METHODS["asgd"](0.1), plain, every=40).attrs["x"])
     plain.grad = changed.grad  # and so is one put on the object
     assert torch.equal(x, replay(trace, METHODS["asgd"](0.1), plain, every=40).attrs["x"])
+
+
+@pytest.mark.parametrize("portion", [1, 200])
+def test_draws_made_in_small_portions_are_the_same_draws(monkeypatch, portion):
+    X = torch.randn(60, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    samples = LeastSquares(X, X.sum(1), partition.iid(60, 4), batch=2)
+    trace, method = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=200), METHODS["asgd"](0.1)
+    for problem in (samples, quadratic(sigma=1.0)):
+        whole = replay(trace, method, problem, seeds=[0, 5]).attrs["x"]
+        with monkeypatch.context() as patch:
+            patch.setattr("asgd_lib.wavefront._DRAW_BYTES", portion)
+            assert torch.equal(replay(trace, method, problem, seeds=[0, 5]).attrs["x"], whole)

@@ -1,6 +1,6 @@
 # Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env compare figures figures-full test validate accept verdicts lint bench bench-peers lab site data clean lock
+.PHONY: help env compare figures figures-full test coverage mutants validate accept verdicts lint bench bench-peers lab site data clean lock
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -36,6 +36,18 @@ figures-full: $(STAMP) ## the same at the papers' scale into results/full; goes 
 test: $(STAMP) ## unit tests, then check that the notebooks' committed outputs still come out
 	@$(HEADLESS) $(PY) -m pytest -rs -n 2 --dist worksteal tests
 	@$(HEADLESS) $(PY) scripts/validate.py
+
+coverage: $(STAMP) ## the unit tests once more, with the lines and branches that they reach (results/coverage)
+	@mkdir -p results/coverage && $(PY) -m coverage erase
+	@$(HEADLESS) $(PY) -m coverage run -m pytest -q -n 2 --dist worksteal tests
+	@$(PY) -m coverage combine -q && $(PY) -m coverage report && $(PY) -m coverage html -q -d results/coverage/html
+
+mutants: .mutmut/.stamp ## would a test notice? Small faults put into the core, one by one (hours; ONLY="asgd_lib.rules.asgd*" for some)
+	@PYTHONPATH=.mutmut $(HEADLESS) $(PY) -m mutmut run --max-children 2 $(ONLY)
+
+.mutmut/.stamp: $(STAMP)
+	@$(PY) -m pip --no-input install -q --upgrade --target .mutmut -c requirements.lock mutmut==3.8.1
+	@touch $@
 
 validate: $(STAMP) ## only the second half of test: do the committed outputs still come out?
 	@$(HEADLESS) $(PY) scripts/validate.py $(ONLY)

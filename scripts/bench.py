@@ -1,6 +1,6 @@
 """How fast: replay against the plain event loop and the gradients alone, sweeps, simulation, the cost of DuDe, memory.
 
-    python scripts/bench.py [--threads 2] [--repeats 4] [--scale 1.0] [--out benchmarks/bench.json]
+    python scripts/bench.py [--threads 2] [--repeats 5] [--scale 1.0] [--out benchmarks/bench.json]
 
 All contenders do the same work in turns within one run, so that ratios carry over to other machines; times are minima over the repeats.
 Both sides may use all threads; on one thread processor time is measured, which other work on the machine disturbs less.
@@ -162,7 +162,7 @@ def import_rows(repeats: int) -> list[dict]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="less than 1: fewer arrivals")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "bench.json")
     options = parser.parse_args()

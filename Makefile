@@ -43,7 +43,7 @@ coverage: $(STAMP) ## the unit tests once more, with the lines and branches that
 	@$(PY) -m coverage combine -q && $(PY) -m coverage report && $(PY) -m coverage html -q -d results/coverage/html
 
 mutants: .mutmut/.stamp ## would a test notice? Small faults put into the core, one by one (hours; ONLY="asgd_lib.rules.asgd*" for some)
-	@PYTHONPATH=.mutmut $(HEADLESS) $(PY) -m mutmut run --max-children 2 $(ONLY)
+	@PYTHONPATH="$(CURDIR)/.mutmut" $(HEADLESS) $(PY) -m mutmut run --max-children 2 $(ONLY)
 
 .mutmut/.stamp: $(STAMP)
 	@$(PY) -m pip --no-input install -q --upgrade --target .mutmut -c requirements.lock mutmut==3.8.1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import index
 from typing import Any
 
 
@@ -11,7 +12,7 @@ def _values(value: Any) -> list[float]:
     """The numbers in a scalar, a sequence or a tensor; ValueError or TypeError where there are none."""
     if hasattr(value, "detach"):  # a tensor, known by its method: this module must load without torch
         return value.detach().double().flatten().tolist()
-    if isinstance(value, (str, bytes, bool)) or value is None:
+    if isinstance(value, (str, bytes, bool, set, frozenset, Mapping)) or value is None:
         raise TypeError(value)
     if isinstance(value, Iterable):
         return [float(v) for v in value]
@@ -22,11 +23,18 @@ def _demand(name: str, value: Any, allowed: str, good) -> None:
     try:
         numbers = _values(value)
         ok = bool(numbers) and all(good(v) for v in numbers)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         ok = False
     if not ok:
+        raise ValueError(f"{name} must be {allowed}; got {_shown(value)}.")
+
+
+def _shown(value: Any) -> str:
+    try:
         shown = repr(value)
-        raise ValueError(f"{name} must be {allowed}; got {shown if len(shown) < 80 else shown[:77] + '...'}.")
+    except ValueError:  # Python writes out no integer of thousands of digits
+        shown = f"a very large {type(value).__name__}"
+    return shown if len(shown) < 80 else shown[:77] + "..."
 
 
 def positive(name: str, value: Any) -> None:
@@ -52,14 +60,21 @@ def inside(name: str, value: Any, low: float, high: float, *, open_high: bool = 
 
 def count(name: str, value: Any, least: int = 1, most: int | None = None, remedy: str = "") -> int:
     """`value` as an int; ValueError unless it is a whole number in [least, most]."""
-    ok = not isinstance(value, bool) and hasattr(value, "__index__")
-    if not ok or int(value) < least or (most is not None and int(value) > most):
+    try:
+        whole = least - 1 if isinstance(value, bool) else index(value)
+    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers have an __index__ too
+        whole = least - 1
+    if whole < least or (most is not None and whole > most):
         top = "" if most is None else f" and at most {most}"
-        raise ValueError(f"{name} must be a whole number of at least {least}{top}; got {value!r}.{' ' if remedy else ''}{remedy}")
-    return int(value)
+        raise ValueError(f"{name} must be a whole number of at least {least}{top}; got {_shown(value)}.{' ' if remedy else ''}{remedy}")
+    return whole
 
 
 def choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
     """Raise ValueError unless `value` is one of `allowed`."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
+    try:
+        known = value in allowed
+    except (TypeError, ValueError, RuntimeError):  # arrays and tensors equal nothing as a whole
+        known = False
+    if not known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {_shown(value)}.")

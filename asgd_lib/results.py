@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from asgd_lib.verdicts import Verdict
 
-# For savefig, by format: no dates and no version strings: two runs of one commit give equal files.
+# For savefig, by format: no dates and no version strings, so that two runs of one commit give equal files.
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+_SHOWN = ("id", "says", "shown", "expected", "verdict")  # of each verdict, in tables
 
 
 def folder() -> Path:
@@ -63,9 +64,23 @@ def save_verdicts(notebook: str, verdicts: Iterable[Verdict], parameters: Mappin
 
 
 def load_verdicts(results: str | os.PathLike | None = None) -> list[dict[str, Any]]:
-    """What `save_verdicts` wrote under `results` (default `folder()`), one dict a notebook, in order of their names."""
+    """What `save_verdicts` wrote under `results` (default `folder()`), one dict a notebook, in order of their names.
+
+    ValueError where a file there is damaged, or was written by something else.
+    """
     place = (folder() if results is None else Path(results)) / "verdicts"
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(place.glob("[!.]*.json"))]
+    return [_verdicts_in(path) for path in sorted(place.glob("[!.]*.json"))]
+
+
+def _verdicts_in(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+        whole = isinstance(found["notebook"], str) and all(isinstance(v[key], str) for v in found["verdicts"] for key in _SHOWN)
+    except (ValueError, RecursionError, LookupError, TypeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path} is no whole file of verdicts; run its notebook again, or restore a copy.")
+    return found
 
 
 def markdown_table(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "notebooks") -> str:
@@ -74,7 +89,7 @@ def markdown_table(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "
     for run in all_verdicts:
         link = f"[{run['notebook']}]({notebooks}/{run['notebook']}.ipynb)"
         for record in run["verdicts"]:
-            cells = (record[key] for key in ("id", "says", "shown", "expected", "verdict"))
+            cells = (record[key] for key in _SHOWN)
             rows.append((link, *map(_cell, cells)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 

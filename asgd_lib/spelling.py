@@ -54,13 +54,13 @@ def value(text: str) -> Any:
     try:
         found = yaml.safe_load(text)
         return float(found) if isinstance(found, str) else tuple(found) if isinstance(found, list) else found
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
 
 
 def meant(word: str, known: Iterable[str], around: str = " ({})") -> str:
     """A question such as `(did you mean 'Fixed'?)`, with a blank before it or in other brackets; nothing where no known word is near."""
-    near = difflib.get_close_matches(word.lower(), lowered := {name.lower(): name for name in known}, n=1)
+    near = difflib.get_close_matches(str(word).lower(), lowered := {name.lower(): name for name in known}, n=1)
     return around.format(f"did you mean {lowered[near[0]]!r}?") if near else ""
 
 

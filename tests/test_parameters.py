@@ -8,6 +8,7 @@ import nbformat
 import papermill
 import pytest
 
+from asgd_lib import checks
 from asgd_lib.parameters import (
     Choice,
     Count,
@@ -157,3 +158,37 @@ def test_papermill_stops_at_a_name_that_nobody_reads(tmp_path):
         papermill.execute_notebook(source, result, {"n_worker": 9}, **run)
     error = nbformat.read(result, 4).cells[-1].outputs[0]
     assert error.traceback == [f"ParameterError: {error.evalue}"]
+
+
+class Several:
+    """What arrays and tensors of several numbers do, without numpy and torch."""
+
+    def __index__(self):
+        raise TypeError("only one element can be converted")
+
+    def __eq__(self, other):
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Several(), 10**400, -(10**5000), {1.0}, {"a": 1}, 1j, b"1", "1", None, True, [None], object()],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda value: checks.count("it", value, most=10**18),
+        lambda value: checks.positive("it", value),
+        lambda value: checks.non_negative("it", value),
+        lambda value: checks.finite("it", value),
+        lambda value: checks.inside("it", value, 0.0, 2.0),
+        lambda value: checks.choice("it", value, ("a", "b")),
+    ],
+)
+def test_what_is_no_such_number_is_refused_by_every_check_in_a_sentence(check, value):
+    with pytest.raises(ValueError, match=r"^it must be .*; got .*\.$") as caught:
+        check(value)
+    assert len(str(caught.value)) < 200

@@ -163,3 +163,13 @@ def test_provenance_names_versions_threads_and_device():
     block = provenance.provenance()
     assert [line.split()[0] for line in block.splitlines()] == ["python", "commit", "threads", "device"]
     assert f"torch {torch.__version__}" in block and f"threads  {torch.get_num_threads()}" in block
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"{}", b"[" * 100_000, b"\xff", b'{"notebook": "a", "verdicts": [{"id": "A"}]}', b"1" * 5000]
+)
+def test_what_is_no_file_of_verdicts_is_named(place, content):
+    (place / "verdicts").mkdir(parents=True)
+    (place / "verdicts" / "02_dude.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"02_dude.json is no whole file of verdicts; run its notebook again, or restore a copy\.$"):
+        results.load_verdicts()

@@ -144,5 +144,6 @@ def test_the_rest():
     assert specs.method("dude", 0.1, ["n_arrivals=2"]) == METHODS["dude"](lr=0.1, n_arrivals=2)
     assert specs.method("asgd_rescaled", 0.1, ["times=[1.0, 2.0]"]).rule.times == (1.0, 2.0)
     assert specs.method("asgd_clipped", 0.1, ["radius=1e-3"]).rule.radius == 0.001  # which is a word in YAML
+    assert specs.spelling.value("[" * 10_000) == "[" * 10_000  # deeper than YAML's reader goes
     assert specs.problem("serving:noisy", 4).x0.equal(noisy(4).x0)
     assert specs.problem("softmax:digits", 4, alpha=0.1).n == 4

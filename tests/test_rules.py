@@ -45,6 +45,11 @@ def test_delay_adaptive_by_dropping_keeps_tau_to_2n_and_returns_the_very_state_b
     assert rule.receive(state, Arrival(torch.ones(1), 0, 4, 1.0)) is state
 
 
+def test_text_is_no_answer_to_whether_late_gradients_are_dropped():
+    with pytest.raises(ValueError, match="drop must be one of False, True; got 'false'"):
+        DelayAdaptive(LR, drop="false")
+
+
 def test_rescaled_with_known_times_steps_in_proportion_to_them():
     t = np.array([1.0, 2.0, 5.0])
     weights = t * np.mean(1 / t)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from asgd_lib.checks import count, positive
+from asgd_lib.checks import choice, count, positive
 from asgd_lib.rules.base import Arrival, Arrivals, State, descend
 
 
@@ -70,6 +70,7 @@ class DelayAdaptive:
 
     def __post_init__(self):
         positive("lr", self.lr)
+        choice("drop", self.drop, (False, True))
 
     def init(self, x0: Tensor, n: int) -> State:
         return State(x0, 0, n)

@@ -41,7 +41,7 @@ class MindFlayer:
     def __post_init__(self):
         positive("lr", self.lr)
         for trials in _each(self.trials):
-            count("trials", trials)
+            count("trials", trials, most=1_000_000)
         for limit in _each(self.limit):
             if limit != math.inf:
                 positive("limit", limit)

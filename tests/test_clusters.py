@@ -98,7 +98,7 @@ def test_makers_of_fixed_clusters():
         (lambda: clusters.Fixed((INF, 1.0)), "seconds must be"),
         (lambda: clusters.Fixed("fast"), "seconds must be"),
         (lambda: clusters.Fixed(None), "seconds must be"),
-        (lambda: clusters.equal(0), "n must be a whole number of at least 1; got 0"),
+        (lambda: clusters.equal(0), "n must be a whole number of at least 1 and at most 1000000; got 0"),
         (lambda: clusters.equal(2.5), "n must be a whole number"),
         (lambda: clusters.equal(10**18), "n must be a whole number of at least 1 and at most 1000000"),
         (lambda: clusters.straggler(10**7, 2.0), "n must be"),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from asgd_lib.checks import count, positive
 from asgd_lib.clusters.base import Clock, per_worker
 
-
 _MOST = 1_000_000  # workers: they lie in memory side by side, and more are a slip that nothing else would tell of
 
 

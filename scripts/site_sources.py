@@ -16,7 +16,7 @@ from notebook_kernel import ROOT
 
 from asgd_lib.results import load_verdicts
 
-DOCUMENTS = ("BENCHMARKS.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md")  # those that are there
+DOCUMENTS = ("BENCHMARKS.md", "DESIGN.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")  # those that are there
 REFERENCE = re.compile(r"\]\(([^)#:\s]+)|\bsrc(?:set)?=\"([^\":\s]+)")  # of Markdown or HTML, inside the repository
 JUDGED = re.compile(r"^(\w+) +(?:reproduced|partly|not reproduced|not tested) +measured", re.MULTILINE)
 VERDICTS_HEAD = """# Verdicts

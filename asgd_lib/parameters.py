@@ -133,18 +133,6 @@ class ListOf:
                 raise ValueError(f"{name} must not repeat a value; got {element!r} twice in {value!r}.")
 
 
-@dataclass(frozen=True)
-class Maybe:
-    """None, or a value of the kind `of`."""
-
-    of: Kind
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise ValueError unless `value` is None or allowed by `of`."""
-        if value is not None:
-            self.of.check(name, value)
-
-
 def check_parameters(namespace: MutableMapping[str, Any], /, **kinds: Kind) -> dict[str, Any]:
     """The declared parameters and their values; ParameterError, one sentence, for the first that is not as declared.
 

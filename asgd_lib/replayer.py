@@ -22,8 +22,8 @@ from asgd_lib.shortcuts import offers
 from asgd_lib.trace import Trace
 from asgd_lib.wavefront import Wavefront
 
-_CALL_BYTES = 8 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
-_THREAD_BYTES = 6 << 20  # and of each of several threads, whose waiting for each other costs more
+_CALL_BYTES = 12 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
+_THREAD_BYTES = 8 << 20  # and of each of several threads, whose waiting for each other costs more
 _LAST_SEED = 2**63 - 1
 _DIVERGED = 1e6  # a loss this many times 1 + |first loss| counts as diverged
 

@@ -230,6 +230,6 @@ def test_progress_adds_up_to_one():
 def test_a_call_is_bounded_and_gives_every_thread_the_same_number_of_jobs(threads):
     for job_bytes in (1, 10_000, 914_000, 50 << 20, 1 << 30):
         jobs = replayer._jobs(job_bytes, threads)
-        assert jobs == 1 or jobs * job_bytes <= max(8, 6 * threads) << 20
+        assert jobs == 1 or jobs * job_bytes <= max(12, 8 * threads) << 20
         assert jobs < threads or jobs % threads == 0
-    assert replayer._jobs(914_000, 1) == 9
+    assert replayer._jobs(914_000, 1) == 13

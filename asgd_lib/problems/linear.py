@@ -25,7 +25,7 @@ class _Linear(Samples):
     def _cut(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (..., outputs, features) and intercepts (..., outputs or 0), both views of `x` (..., d)."""
         cut = self.outputs * self.features
-        return x[..., :cut].unflatten(-1, (self.outputs, self.features)), x[..., cut:]
+        return x[..., :cut].view(*x.shape[:-1], self.outputs, self.features), x[..., cut : cut + self.outputs * self.intercept]
 
     def _residual(self, z: Tensor, y: Tensor) -> Tensor:
         """Derivative of each sample's loss in its scores: (M, outputs, B) from (M, outputs, B) and (M, B)."""
@@ -40,11 +40,12 @@ class _Linear(Samples):
         w, c = self._cut(x)
         rows = w.reshape(M, L * self.outputs, self.features)
         z = torch.baddbmm(c.reshape(M, -1, 1), rows, X.mT) if self.intercept else torch.bmm(rows, X.mT)
-        residual = self._residual(z.view(M * L, self.outputs, -1), y.repeat_interleave(L, 0)).div_(self.batch)
-        weights, intercepts = self._cut(out)
-        self._product(residual.view(z.shape), X, weights)
+        padded, residual = self._padded(M * L, self.outputs, z)
+        y = y if L == 1 else y.repeat_interleave(L, 0)
+        torch.div(self._residual(z.view(M * L, self.outputs, -1), y), self.batch, out=residual)
+        torch.bmm(padded.view(M, -1, self.batch), X, out=out.view(M, -1, self.features))
         if self.intercept:
-            torch.sum(residual.view(M, L, self.outputs, -1), -1, out=intercepts)
+            torch.sum(residual.view(M, L, self.outputs, -1), -1, out=self._cut(out)[1])
 
     def _shared_scores(self, x: Tensor, X: Tensor) -> Tensor:
         """(R, outputs, N) for models (R, d) on the same samples (N, features), in one product."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,22 +33,28 @@ class MLP(Samples):
 
     def _cut(self, x: Tensor) -> list[Tensor]:
         """W1, c1, W2, c2 of every model, views of `x` (..., d)."""
-        pieces = x.split([torch.Size(s).numel() for s in self._shapes], -1)
-        return [p.unflatten(-1, s) for p, s in zip(pieces, self._shapes, strict=True)]
+        lead, pieces, first = x.shape[:-1], [], 0
+        for shape in self._shapes:
+            size = math.prod(shape)
+            pieces.append(x.narrow(-1, first, size).view(*lead, *shape))
+            first += size
+        return pieces
 
     def _batch_grad(self, x, X, y, out):
         M, L = x.shape[:2]
-        w1, c1, _, _ = self._cut(x)
-        _, _, w2, c2 = self._cut(x.flatten(0, 1))  # hidden activations differ from model to model: the second layer has M L products
-        h = torch.baddbmm(c1.reshape(M, -1, 1), w1.flatten(1, 2), X.mT).relu_().view(M * L, self.hidden, -1)
-        residual = softmax_residual(torch.baddbmm(c2.unsqueeze(2), w2, h), y.repeat_interleave(L, 0)).div_(self.batch)
-        back = torch.bmm(w2.mT, residual).mul_(h > 0)
-        g1, b1, _, _ = self._cut(out)
-        _, _, g2, b2 = self._cut(out.flatten(0, 1))
-        self._product(back.view(M, L * self.hidden, -1), X, g1)
+        N = M * L
+        w1, c1, w2, c2 = self._cut(x)
+        w2, c2 = w2.flatten(0, 1), c2.flatten(0, 1)  # hidden activations differ from model to model: the second layer has M L products
+        h = torch.baddbmm(c1.reshape(M, -1, 1), w1.flatten(1, 2), X.mT).relu_().view(N, self.hidden, -1)
+        y = y if L == 1 else y.repeat_interleave(L, 0)
+        residual = softmax_residual(torch.baddbmm(c2.unsqueeze(2), w2, h), y).div_(self.batch)
+        padded, back = self._padded(N, self.hidden, h)
+        torch.ops.aten.threshold_backward.grad_input(torch.bmm(w2.mT, residual), h, 0, grad_input=back)
+        torch.bmm(padded.view(M, -1, self.batch), X, out=out.view(M, -1, X.shape[2]))
+        _, b1, g2, b2 = self._cut(out)
         torch.sum(back, -1, out=b1.flatten(0, 1))
-        g2.copy_(torch.bmm(residual, h.mT))
-        torch.sum(residual, -1, out=b2)
+        g2.flatten(0, 1).copy_(torch.bmm(residual, h.mT))
+        torch.sum(residual, -1, out=b2.flatten(0, 1))
 
     def _forward(self, x: Tensor, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden activations (R, hidden, N), scores (R, classes, N) and the second matrix, for models (R, d) on the same samples."""

@@ -80,22 +80,29 @@ class Samples:
     def draw_bytes(self) -> int:
         return 8 * self.batch
 
+    @property
+    def _stride(self) -> int:
+        """Numbers from one gradient of a block to the next: whole rows of features.
+
+        Where the coordinates begin with a matrix (rows, features), its gradients, with what follows as further rows, are one matrix for a
+        whole block, which one product writes. A block with gaps costs a loop over products, or a copy that is as dear as the product.
+        """
+        features = math.prod(self.X.shape[1:])
+        return -(-len(self.x0) // features) * features
+
+    def _padded(self, N: int, rows: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """N left factors of such a product, (N, all rows, B) with zeros behind the first `rows`, and a view of those to be filled."""
+        padded = self._scratch("padded", (N, self._stride // math.prod(self.X.shape[1:]), self.batch), like)
+        padded[:, rows:] = 0
+        return padded, padded[:, :rows]
+
     def _batch_grad(self, x: Tensor, X: Tensor, y: Tensor, out: Tensor) -> None:
-        """Write into `out` (M, L, d) the mean loss gradients at models (M, L, d) on minibatches (M, B, features) and (M, B).
+        """Write into `out` (M, L, stride), from its start, the mean loss gradients at models (M, L, d) on minibatches `X` and `y` of M.
 
         The L models of a minibatch are best multiplied with it as one matrix, (M, L rows, features): a few large products cost less than
         many small ones, by a factor of two to four at 64 features.
         """
         raise NotImplementedError
-
-    def _product(self, a: Tensor, b: Tensor, out: Tensor) -> None:
-        """out (M, L, rows, columns) = a (M, L rows, B) times b (M, B, columns); `out` may have gaps between its matrices."""
-        one = out.shape[1] == 1 and torch.get_num_threads() == 1
-        if one or out.is_contiguous():
-            torch.bmm(a, b, out=out.flatten(1, 2))
-        else:  # torch shares a batched product among threads only where the result has no gaps
-            product = self._scratch("product", (len(a), a.shape[1], b.shape[2]), out)
-            out.copy_(torch.bmm(a, b, out=product).view(out.shape))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.y):,} samples, {self.n} workers, d = {len(self.x0):,}, batch {self.batch})"
@@ -123,8 +130,9 @@ class Samples:
         X = torch.index_select(self.X, 0, flat, out=rows).view(m * S, self.batch, *self.X.shape[1:])
         y = self.y.index_select(0, flat).view(m * S, self.batch)
         models = x.transpose(1, 2).reshape(m * S, L, d)  # copied only where neither L nor S is 1
-        grads = torch.empty_like(models, memory_format=torch.contiguous_format)
-        self._batch_grad(models, X, y, grads)
+        block = models.new_empty(m * S, L, self._stride)
+        self._batch_grad(models, X, y, block)
+        grads = block[..., :d]
         if self.l2:
             grads.add_(self.l2 * models)
         return grads.view(m, S, L, d).transpose(1, 2)

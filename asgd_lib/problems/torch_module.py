@@ -65,7 +65,7 @@ class TorchModule(Samples):
     def _batch_grad(self, x, X, y, out):
         for models, inputs, targets, grads in zip(x, X, y, out, strict=True):
             for row, g in zip(models, grads, strict=True):
-                self._mean_grad(row, inputs, targets, out=g)
+                self._mean_grad(row, inputs, targets, out=g[: len(row)])
 
     def _evaluate(self, x, X, y, weight):
         loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))

@@ -56,6 +56,7 @@ class Rule(Protocol):
     that the worker's next job cannot begin without. A state may count `rounds` and vectors `sent`, for the history.
 
     A rule may offer `receive_all(s, arrivals)`, an iterator over the states after each of several arrivals, bit by bit those of `receive`.
+    All but the models of a state may be written over by the next: whoever asks for one has done with those before it.
 
     In a replay `lr` (and what the class names in `batched`) may be a tensor `(R, 1)`, one value a run.
     """

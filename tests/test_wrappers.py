@@ -20,6 +20,7 @@ from asgd_lib.rules import (
     DelayAdaptive,
     DuDe,
     HogwildLocal,
+    MindFlayer,
     Momentum,
     NaiveMomentum,
     update_delays,
@@ -32,6 +33,7 @@ WORN = {
     "momentum": Momentum(LR, BETA),
     "momentum of dude": Momentum(LR, BETA, of=partial(DuDe, n_arrivals=2)),
     "momentum of dropping": Momentum(LR, BETA, of=partial(DelayAdaptive, drop=True)),
+    "momentum of clipped": Momentum(LR, BETA, of=partial(Clipped, radius=0.5)),
     "clipped": Clipped(LR, 0.5),
     "clipped dropping": Clipped(LR, 0.5, of=partial(DelayAdaptive, drop=True)),
     "decayed": Decayed(LR, 0.1),
@@ -99,6 +101,27 @@ def test_a_radius_beyond_every_gradient_changes_nothing():
     assert not torch.equal(states(Clipped(LR, 0.5))[-1].x, states(SGD(LR))[-1].x)
 
 
+@pytest.mark.parametrize("radius", [0.5, 1e9])
+def test_momentum_of_clipped_gradients_adds_up_each_of_them_once(radius):
+    problem, worn = quadratic(sigma=1.0), partial(Clipped, radius=radius)
+    x, u = problem.x0, torch.zeros_like(problem.x0)
+    for step in by_hand(TRACE, Method(Greedy(), Momentum(LR, BETA, of=partial(Clipped, radius=1e9, of=worn))), problem):
+        grad = step.arrival.grad
+        u = BETA * u + LR * grad * min(1.0, radius / float(grad.norm()))
+        x = x - u
+        torch.testing.assert_close(step.after.x, x, rtol=1e-12, atol=1e-13)
+
+
+def test_momentum_of_momentum_is_momentum_of_its_steps():
+    problem = quadratic(sigma=1.0)
+    x, u, v = problem.x0, torch.zeros_like(problem.x0), torch.zeros_like(problem.x0)
+    for step in by_hand(TRACE, Method(Greedy(), Momentum(LR, BETA, of=partial(Momentum, momentum=0.5))), problem):
+        v = 0.5 * v + LR * step.arrival.grad
+        u = BETA * u + v
+        x = x - u
+        torch.testing.assert_close(step.after.x, x, rtol=1e-12, atol=1e-13)
+
+
 def test_decay_adds_a_share_of_the_model_on_arrival():
     problem = quadratic(sigma=1.0)
     for step in by_hand(TRACE, Method(Greedy(), Decayed(LR, 0.1)), problem):
@@ -162,6 +185,13 @@ def test_rules_whose_workers_have_models_of_their_own_cannot_be_worn(wrapper, of
 def test_decay_inside_momentum_is_refused(of):
     # There the model is the step since the last update: nothing would decay.
     with pytest.raises(ValueError, match="put Decayed around Momentum, not into it"):
+        Momentum(LR, of=of)
+
+
+@pytest.mark.parametrize("of", [MindFlayer, rules.Vecna, partial(Clipped, of=MindFlayer)])
+def test_momentum_does_not_wrap_a_rule_that_steps_bit_by_bit(of):
+    # Its update is counted with the first gradient of a round, and what the others add would come a round late.
+    with pytest.raises(ValueError, match="Momentum cannot wrap (MindFlayer|Vecna), whose steps go on after they are counted"):
         Momentum(LR, of=of)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from asgd_lib.checks import inside, non_negative, positive
 from asgd_lib.rules.asgd import SGD
 from asgd_lib.rules.base import Arrival, Rule, State
+from asgd_lib.rules.mindflayer import MindFlayer
 
 
 class WrappedState(NamedTuple):
@@ -65,6 +66,8 @@ class Momentum(_Wrapper):
             if isinstance(rule, Decayed):
                 raise ValueError("Momentum does not show the model to the rule it wraps: put Decayed around Momentum, not into it.")
             rule = rule.inner
+        if isinstance(rule, MindFlayer):
+            raise ValueError(f"Momentum cannot wrap {type(rule).__name__}, whose steps go on after they are counted as an update.")
 
     def init(self, x0: Tensor, n: int) -> WrappedState:
         zero = torch.zeros_like(x0)
@@ -78,7 +81,7 @@ class Momentum(_Wrapper):
             return s._replace(inner=inner)
         # The inner rule works from zero, so that its model is the step itself, to the last bit.
         u = self.momentum * s.u - inner.x
-        return WrappedState(s.x - u, inner.k, s.n, inner._replace(x=torch.zeros_like(u)), u)
+        return WrappedState(s.x - u, inner.k, s.n, _at_zero(inner), u)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,12 @@ class Decayed(_Wrapper):
 
     def receive(self, s: WrappedState, a: Arrival) -> WrappedState:
         return _follow(s, self.inner.receive(s.inner, a._replace(grad=a.grad + self.weight_decay * s.x)))
+
+
+def _at_zero(s: State) -> State:
+    """The state with its model at zero, and those of the rules that it wraps."""
+    s = s._replace(x=torch.zeros_like(s.x))
+    return s._replace(inner=_at_zero(s.inner)) if isinstance(s, WrappedState) else s
 
 
 def _follow(s: WrappedState, inner: State) -> WrappedState:

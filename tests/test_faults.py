@@ -4,6 +4,7 @@ import os
 import random
 import re
 import resource
+import signal
 import time
 
 import pytest
@@ -99,6 +100,19 @@ def test_a_synchronous_method_says_whom_it_waits_for(action):
     with pytest.raises(TimeoutError, match=f"Nothing has arrived for 0.8 s. sgd_minibatch waits: {words}"):
         serve(noisy(), METHODS["sgd_minibatch"](0.02), arrivals=100, faults=[Fault(21, 2, action)], timeout=0.8)
     assert time.monotonic() - began < 20.0
+
+
+def test_workers_that_never_succeed_are_not_waited_for_for_ever():
+    # Each of them answers all the time, without a gradient: there is always something to hear.
+    hasty, cluster = METHODS["mindflayer"](0.02, limit=0.01), clusters.Fixed((0.05,) * 4)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(int(SECONDS))
+    try:
+        with pytest.raises(TimeoutError, match="Nothing has arrived for 0.8 s. mindflayer"):
+            serve(noisy(), hasty, arrivals=10, cluster=cluster, timeout=0.8)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def test_nobody_is_left_behind(monkeypatch):

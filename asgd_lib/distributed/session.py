@@ -153,13 +153,15 @@ class Run:
             try:
                 what, line, message = self._events.get(timeout=min(_TICK, wait))
             except queue.Empty:
-                if time.monotonic() - quiet_since > self._timeout:
-                    raise TimeoutError(f"Nothing has arrived for {self._timeout:g} s. {self._who()}") from None
-                continue
+                what = None
             woke = time.monotonic()
-            server.now = max(server.now, woke - self._zero)
             if what == ANSWER and message.kind == GRADIENT:
                 quiet_since = woke
+            elif woke - quiet_since > self._timeout and self._events.empty():  # answers without a gradient are no arrivals
+                raise TimeoutError(f"Nothing has arrived for {self._timeout:g} s. {self._who()}")
+            if what is None:
+                continue
+            server.now = max(server.now, woke - self._zero)
             with self._applied():
                 self._handle(what, line, message, store)
             if self.folder is not None and woke - saved > self._checkpoint_every:
@@ -194,10 +196,10 @@ class Run:
 
     def _who(self) -> str:
         """A sentence on who has not answered."""
-        server = self.server
+        server, now = self.server, time.monotonic() - self._zero
         away = [f"worker {w} is gone" for w in range(server.n) if w not in server.lines]
         busy = [
-            f"worker {w} has had its job for {server.now - server.start[server.current(w)] + self._timeout:.1f} s"
+            f"worker {w} has had its job for {now - server.start[server.current(w)]:.1f} s"
             for w in server.lines
             if server.current(w) is not None
         ]

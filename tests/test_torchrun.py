@@ -12,8 +12,9 @@ import torch
 from serving import SECONDS, noisy, replayed, wait_for
 
 from asgd_lib import METHODS, Trace
-from asgd_lib.distributed.link import LOOPBACK
+from asgd_lib.distributed.link import LOOPBACK, connect, listen
 from asgd_lib.distributed.torchrun import Place, place
+from asgd_lib.distributed.worker import work
 from asgd_lib.serve import main
 
 HERE = Path(__file__).parent
@@ -77,6 +78,13 @@ def test_a_server_and_a_worker_are_killed_and_started_again_by_hand(tmp_path):
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     x = checkpoint["state"]["fields"][0][0]
     assert torch.equal(x, replayed(trace, METHODS["dude"](0.02), noisy(3)))
+
+
+def test_a_server_that_ends_while_a_worker_joins_is_gone_and_no_error():
+    store, port = listen()
+    line = connect(LOOPBACK, port)
+    del store
+    assert not work(noisy(), 0, line, 0, LOOPBACK)  # so that the worker waits for the server to be back
 
 
 def test_places():

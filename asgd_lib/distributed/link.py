@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 LOOPBACK = "127.0.0.1"
+CONNECT = 30.0  # s that reaching a store may take
 SERVER, WORKER = 0, 1  # ranks on a link
 _HEADER = 24  # bytes: three float64
 _LONG = timedelta(days=365)  # a gradient may take its time; the server has a timeout of its own
@@ -39,14 +40,15 @@ def listen(host: str = LOOPBACK, port: int = 0) -> tuple[dist.TCPStore, int]:
     return store, port
 
 
-def connect(host: str, port: int, seconds: float) -> dist.TCPStore:
+def connect(host: str, port: int, seconds: float = CONNECT) -> dist.TCPStore:
     """The store at `host:port`, as soon as it answers; Gone where it does not within `seconds`."""
-    with _gone():
+    with or_gone():
         return dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=seconds))
 
 
 @contextmanager
-def _gone() -> Iterator[None]:
+def or_gone() -> Iterator[None]:
+    """Raise Gone where the other end of a store or of a group fails."""
     try:
         yield
     except RuntimeError as error:  # gloo's and the store's errors are no finer than this
@@ -67,7 +69,7 @@ class Link:
     def __init__(self, store: dist.Store, name: str, rank: int, gloo_device, like: Tensor):
         options = dist.ProcessGroupGloo._Options()
         options._devices, options._timeout = [gloo_device], _LONG
-        with _gone():
+        with or_gone():
             self._group = dist.ProcessGroupGloo(dist.PrefixStore(name, store), rank, 2, options)
         self._other, self._d, self._dtype = 1 - rank, like.numel(), like.dtype
         self._out = self._block()
@@ -80,13 +82,13 @@ class Link:
         self._out[:_HEADER].view(torch.float64).copy_(torch.tensor([kind, job, seconds], dtype=torch.float64))
         if body is not None:
             self._out[_HEADER:].view(self._dtype).copy_(body.reshape(-1))
-        with _gone():
+        with or_gone():
             self._group.send([self._out], self._other, 0).wait()
 
     def receive(self) -> Message:
         """Wait for a message; its body is on the CPU and belongs to the caller."""
         block = self._block()
-        with _gone():
+        with or_gone():
             self._group.recv([block], self._other, 0).wait()
         kind, job, seconds = block[:_HEADER].view(torch.float64).tolist()
         return Message(int(kind), int(job), seconds, block[_HEADER:].view(self._dtype))

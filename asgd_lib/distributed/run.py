@@ -64,7 +64,7 @@ def serve(
     store, port = listen()
     children = Children(problem, LOOPBACK, port, run.seed)
     try:
-        return run.serve(store, lambda: connect(LOOPBACK, port, 30.0), LOOPBACK, children, sorted(faults, key=lambda fault: fault.after))
+        return run.serve(store, lambda: connect(LOOPBACK, port), LOOPBACK, children, sorted(faults, key=lambda fault: fault.after))
     finally:
         children.stop()
 

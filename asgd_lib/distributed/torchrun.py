@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from asgd_lib.distributed.link import LOOPBACK, Gone, connect, listen
+from asgd_lib.distributed.link import CONNECT, LOOPBACK, Gone, connect, listen
 from asgd_lib.distributed.worker import work
 from asgd_lib.problems import Problem
 
 _ASLEEP = 0.2  # s between two attempts to reach the server
-_CONNECT = 30.0  # s that one attempt may take
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Place:
     agent: bool = False  # torchrun's agent listens at the port already
     attempt: str = "0"  # torchrun's restarts do not see each other's keys
 
-    def store(self, seconds: float = _CONNECT) -> dist.Store:
+    def store(self, seconds: float = CONNECT) -> dist.Store:
         """The store where all meet; rank 0 opens it. Gone where it does not answer within `seconds`."""
         if self.rank or self.agent:
             store = connect(self.address, self.port, seconds)
@@ -41,7 +40,7 @@ class Place:
 
     def line(self) -> dist.Store:
         """Another connection to the same store."""
-        return dist.PrefixStore(f"asgd_lib/{self.attempt}", connect(self.address, self.port, _CONNECT))
+        return dist.PrefixStore(f"asgd_lib/{self.attempt}", connect(self.address, self.port))
 
 
 def place(environment: Mapping[str, str] | None = None) -> Place | None:
@@ -69,7 +68,7 @@ def work_at(problem: Problem, here: Place, seed: int, patience: float) -> None:
     since = time.monotonic()
     while True:
         try:
-            if work(problem, here.rank - 1, here.store(max(1.0, min(patience, _CONNECT))), seed, here.host):
+            if work(problem, here.rank - 1, here.store(max(1.0, min(patience, CONNECT))), seed, here.host):
                 return
             since = time.monotonic()
         except Gone:

@@ -11,7 +11,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from asgd_lib.distributed.link import WORKER, Gone, Link, connect, device
+from asgd_lib.distributed.link import WORKER, Gone, Link, connect, device, or_gone
 from asgd_lib.distributed.machine import gradient
 from asgd_lib.problems import Problem
 
@@ -19,8 +19,6 @@ COMPUTE, ABSENT, STOP = range(3)
 """From the server. COMPUTE: at this model, taking at least so many seconds; ABSENT: stay away for so many; STOP: the run is over."""
 GRADIENT, NOTHING = range(2)
 """To the server. GRADIENT: here it is; NOTHING: back again without one."""
-
-
 _PDEATHSIG = 1
 
 
@@ -30,7 +28,8 @@ def work(problem: Problem, worker: int, store: dist.Store, seed: int, host: str)
     An error in the problem's gradient is left in the store, where the server finds it, and raised.
     """
     try:
-        incarnation = store.add(f"incarnation/{worker}", 1)
+        with or_gone():
+            incarnation = store.add(f"incarnation/{worker}", 1)
         link = Link(store, f"link/{worker}/{incarnation}", WORKER, device(host), problem.x0)
         while (message := link.receive()).kind != STOP:
             began = time.monotonic()
@@ -58,5 +57,5 @@ def child(pickled: bytes, worker: int, host: str, port: int, seed: int) -> None:
     if hasattr(libc := ctypes.CDLL(None), "prctl"):
         libc.prctl(_PDEATHSIG, signal.SIGKILL)  # a frozen worker would outlive its server
     torch.set_num_threads(1)
-    work(pickle.loads(pickled), worker, connect(host, port, 30.0), seed, host)
+    work(pickle.loads(pickled), worker, connect(host, port), seed, host)
     os._exit(0)  # gloo's threads need no ceremony

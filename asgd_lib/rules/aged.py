@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asgd_lib.checks import count, positive
 from asgd_lib.rules.base import Arrival
+from asgd_lib.rules.tuples import put
 
 
 class AgedState(NamedTuple):
@@ -33,9 +34,7 @@ class _Aged:
         return AgedState(x0, 0, n, (None,) * n, (0,) * n)
 
     def receive(self, s: AgedState, a: Arrival) -> AgedState:
-        i = a.worker
-        table = s.table[:i] + (a.grad.clone(),) + s.table[i + 1 :]
-        versions = s.versions[:i] + (s.k - a.delay,) + s.versions[i + 1 :]
+        table, versions = put(s.table, a.worker, a.grad.clone()), put(s.versions, a.worker, s.k - a.delay)
         if any(row is None for row in table):
             return s._replace(table=table, versions=versions)
         ages = [s.k - version for version in versions]

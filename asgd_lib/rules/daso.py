@@ -10,7 +10,8 @@ from torch import Tensor
 from asgd_lib.checks import count, inside, positive
 from asgd_lib.rules.base import Arrival
 from asgd_lib.rules.daso_schedule import Phase, lengths, phase_of, unroll
-from asgd_lib.rules.daso_state import DasoState, Node, Sync, merge, put, receive_sums, send, to_bfloat16
+from asgd_lib.rules.daso_state import DasoState, Node, Sync, merge, receive_sums, send, to_bfloat16
+from asgd_lib.rules.tuples import put
 
 __all__ = ["Daso", "Phase", "merge", "to_bfloat16"]
 

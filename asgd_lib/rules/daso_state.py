@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from asgd_lib.rules.tuples import put
+
 
 def merge(x: Tensor, total: Tensor, wait: int, nodes: int) -> Tensor:
     """A node's model `x` (..., d) after it has received `total` (..., d), the sum of the models that `nodes` nodes sent `wait` batches ago.
@@ -99,8 +101,3 @@ def receive_sums(s: DasoState) -> DasoState:
         nodes.append(node)
     needed = min((node.waits or node.pending or Sync(node.sent, 0, 0, 0)).number for node in nodes)
     return s._replace(nodes=tuple(nodes), totals=tuple(t for t in s.totals if t.number >= needed))
-
-
-def put(items: tuple, place: int, item: object) -> tuple:
-    """`items` with `item` at `place`."""
-    return items[:place] + (item,) + items[place + 1 :]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asgd_lib.checks import choice, count, non_negative, positive
 from asgd_lib.rules.base import Arrival
+from asgd_lib.rules.tuples import put as _put  # as notebook 05 shows it
 
 GROWTHS = ("constant", "linear", "log")
 
@@ -158,7 +159,3 @@ def _before(samples: int, growth: str, n: int, i: int) -> int:
 def _sums(samples: int, growth: str, n: int) -> list[int]:
     """Gradients of all workers before round 0, 1, ..., as far as anybody has asked."""
     return [0]
-
-
-def _put(clients: tuple[Client, ...], worker: int, client: Client) -> tuple[Client, ...]:
-    return clients[:worker] + (client,) + clients[worker + 1 :]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asgd_lib.checks import inside, positive
 from asgd_lib.rules.base import Arrival
+from asgd_lib.rules.tuples import put
 
 
 def power(base: float | Tensor, exponent: int) -> float | Tensor:
@@ -91,4 +92,4 @@ class ShiftedMomentum(HeavyBall):
 
     def receive(self, s: ShiftedState, a: Arrival) -> ShiftedState:
         u = self.momentum * s.u[a.worker] + self.lr * a.grad
-        return ShiftedState(s.x - u, s.k + 1, s.n, s.u[: a.worker] + (u,) + s.u[a.worker + 1 :])
+        return ShiftedState(s.x - u, s.k + 1, s.n, put(s.u, a.worker, u))

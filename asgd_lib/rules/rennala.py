@@ -12,6 +12,7 @@ from torch import Tensor
 from asgd_lib.checks import count, positive
 from asgd_lib.rules.base import Arrival
 from asgd_lib.rules.buffered import BufferedState
+from asgd_lib.rules.tuples import put
 from asgd_lib.rules.wrappers import Momentum
 
 _ROUNDING = 1e-12
@@ -89,8 +90,8 @@ class Malenia(_Batch):
         if a.delay:
             return s
         i, old = a.worker, s.totals[a.worker]
-        totals = s.totals[:i] + (a.grad.clone() if old is None else old + a.grad,) + s.totals[i + 1 :]
-        counts = s.counts[:i] + (s.counts[i] + 1,) + s.counts[i + 1 :]
+        totals = put(s.totals, i, a.grad.clone() if old is None else old + a.grad)
+        counts = put(s.counts, i, s.counts[i] + 1)
         enough = s.n**2 * (1 + _ROUNDING)
         if 0 in counts or (self.batch or s.n) * sum(1 / b for b in counts) > enough:
             return MaleniaState(s.x, s.k, s.n, totals, counts)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asgd_lib.checks import positive
 from asgd_lib.rules.base import Arrival
+from asgd_lib.rules.tuples import put
 
 Sums = tuple[tuple[Tensor | None, int], ...]  # by worker: sum of gradients (..., d), and how many
 
@@ -62,7 +63,7 @@ class Ringleader:
         else:
             return s._replace(sums=sums)
         x = s.x - self.lr * g
-        models, served = s.models[:i] + (x,) + s.models[i + 1 :], s.served[:i] + (True,) + s.served[i + 1 :]
+        models, served = put(s.models, i, x), put(s.served, i, True)
         if all(served):
             return RingleaderState(x, s.k + 1, s.n, models, s.later, ((None, 0),) * s.n, g, (False,) * s.n)
         return RingleaderState(x, s.k + 1, s.n, models, sums, s.later, g, served)
@@ -70,7 +71,7 @@ class Ringleader:
 
 def _add(sums: Sums, i: int, grad: Tensor) -> Sums:
     total, number = sums[i]
-    return sums[:i] + ((grad.clone() if total is None else total + grad, number + 1),) + sums[i + 1 :]
+    return put(sums, i, (grad.clone() if total is None else total + grad, number + 1))
 
 
 def _mean(entry: tuple[Tensor, int]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asgd_lib.checks import count, inside, non_negative, positive
 from asgd_lib.rules.base import Arrival, State
+from asgd_lib.rules.tuples import put
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ class _Sent:
 
     def _send(self, s: SentState, x: Tensor, i: int) -> SentState:
         """One update, to `x`, which worker `i` is sent."""
-        models = s.models[:i] + (x,) + s.models[i + 1 :]
-        return SentState(x, s.k + 1, s.n, models, s.versions[:i] + (s.k + 1,) + s.versions[i + 1 :])
+        return SentState(x, s.k + 1, s.n, put(s.models, i, x), put(s.versions, i, s.k + 1))
 
 
 @dataclass(frozen=True)

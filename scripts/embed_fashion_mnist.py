@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from asgd_lib.atomic import atomic_path
-from asgd_lib.data import fashion_mnist
+from asgd_lib.data import fashion_mnist, fetch
 
 
 def selection() -> dict[str, np.ndarray]:
     """The arrays of the embedded file, uint8: `X (6000, 784)`, `y (6000,)`, `X_test (1000, 784)`, `y_test (1000,)`."""
-    X, y, X_test, y_test = (part.numpy() for part in fashion_mnist.full(*fashion_mnist.root()))
+    X, y, X_test, y_test = (part.numpy() for part in fashion_mnist.full(*fetch.root()))
     train = fashion_mnist.first_of_each_class(y, fashion_mnist.PER_CLASS["train"])
     test = fashion_mnist.first_of_each_class(y_test, fashion_mnist.PER_CLASS["test"])
     return {"X": X[train], "y": y[train], "X_test": X_test[test], "y_test": y_test[test]}

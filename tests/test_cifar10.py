@@ -14,13 +14,13 @@ from PIL import Image
 
 from asgd_lib import data
 from asgd_lib.data import __main__ as command
-from asgd_lib.data import cifar10, fashion_mnist, fetch
+from asgd_lib.data import cifar10, fetch
 
 EACH = 2  # images a batch of the toy set
 
 
 def has_real_files() -> bool:
-    folder, _ = fashion_mnist.root()
+    folder, _ = fetch.root()
     files = (cifar10.ARCHIVE, cifar10.NPM, "data_batch_1.bin", "data_batch_1.png")
     places = [path / inside for path in (folder / cifar10.FOLDER, folder) for inside in cifar10.INSIDE]
     return any((place / file).is_file() for place in places for file in files)

@@ -11,7 +11,7 @@ import torch
 
 from asgd_lib import data
 from asgd_lib.data import __main__ as command
-from asgd_lib.data import fashion_mnist, fetch, shakespeare
+from asgd_lib.data import fetch, shakespeare
 
 VERSE = "To be, or not to be: that is the question.\n" * 20
 PLAYS = {
@@ -137,7 +137,7 @@ def test_command_says_where_to_put_it_if_it_cannot_be_had(toy, no_network, rest_
 
 
 def real(name: str):
-    folder, _ = fashion_mnist.root()
+    folder, _ = fetch.root()
     return next((path for path in (folder / shakespeare.FOLDER / name, folder / name) if path.is_file()), None)
 
 

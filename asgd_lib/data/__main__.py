@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from asgd_lib.data import bundled, cifar10, fashion_mnist, shakespeare
+from asgd_lib.data import bundled, cifar10, fashion_mnist, fetch, shakespeare
 
 OPTIONAL = {"cifar10": cifar10, "shakespeare": shakespeare}
 
@@ -36,7 +36,7 @@ def embedded() -> bool:
 def optional(name: str, wanted: bool) -> bool:
     """Say whence a data set of OPTIONAL comes, after fetching it if it is `wanted`; False if it is and cannot be had."""
     try:
-        _, source = OPTIONAL[name].obtain(*fashion_mnist.root(), download=wanted)
+        _, source = OPTIONAL[name].obtain(*fetch.root(), download=wanted)
         print(f"{name}: from {source}")
     except (OSError, ValueError) as error:
         print(f"{name}: {'MISSING' if wanted else 'not here, and optional: no preset needs it'}. {error}")
@@ -46,7 +46,7 @@ def optional(name: str, wanted: bool) -> bool:
 
 def fashion() -> bool:
     """Say whence the full Fashion-MNIST comes, file by file, up to the first that cannot be had."""
-    folder, own = fashion_mnist.root()
+    folder, own = fetch.root()
     for name in fashion_mnist.FILES:
         try:
             _, source = fashion_mnist.file(name, folder, own)

@@ -7,12 +7,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from asgd_lib.data.fetch import Split
+
 # name -> test samples per class; None: a fifth of each class, rounded down (diabetes counts as one class)
 SETS = {"digits": 30, "breast_cancer": None, "wine": None, "iris": None, "diabetes": None}
 
 
 @lru_cache(maxsize=len(SETS))
-def split(name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def split(name: str) -> Split:
     """`X, y, X_test, y_test` of the set `name`, float64 and scaled; shared between calls, never written to."""
     from sklearn import datasets  # a second's import, paid only by those who ask
 

@@ -7,7 +7,7 @@ import os
 import torch
 
 from asgd_lib import checks
-from asgd_lib.data import bundled, cifar10, fashion_mnist, shakespeare
+from asgd_lib.data import bundled, cifar10, fashion_mnist, fetch, shakespeare
 
 NAMES = (*bundled.SETS, "fashion_mnist_small", "fashion_mnist", "cifar10", "shakespeare")
 
@@ -51,11 +51,11 @@ def load(
     if name == "fashion_mnist_small":
         parts = fashion_mnist.small()
     elif name == "fashion_mnist":
-        parts = fashion_mnist.full(*fashion_mnist.root(folder))
+        parts = fashion_mnist.full(*fetch.root(folder))
     elif name == "cifar10":
-        parts = cifar10.full(*fashion_mnist.root(folder))
+        parts = cifar10.full(*fetch.root(folder))
     elif name == "shakespeare":
-        parts = shakespeare.windows(*fashion_mnist.root(folder), context)
+        parts = shakespeare.windows(*fetch.root(folder), context)
     else:
         parts = bundled.split(name)
     X, y, X_test, y_test = parts

@@ -38,8 +38,6 @@ NAMES = {f"{name}{suffix}" for name in FILES for suffix in (".bin", ".png")} | s
 BROKEN = (OSError, EOFError, SyntaxError, TypeError, ValueError, KeyError, OverflowError, zlib.error, tarfile.TarError)
 BROKEN += (Image.DecompressionBombError,)
 
-Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-
 
 def obtain(folder: Path, own: bool, download: bool = False) -> tuple[dict[str, bytes], str]:
     """The records of every batch in FILES, and the path or URL that gave them.
@@ -118,7 +116,7 @@ def records(name: str, files: dict[str, bytes]) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def full(folder: Path, own: bool) -> Split:
+def full(folder: Path, own: bool) -> fetch.Split:
     """All 50,000 / 10,000 samples as bytes, `X (N, 3072)`, `y (N,)`; shared between calls, not to be written to."""
     found, _ = obtain(folder, own)
     batches = {name: torch.from_numpy(np.frombuffer(found[name], np.uint8).reshape(-1, 1 + PIXELS).copy()) for name in FILES}

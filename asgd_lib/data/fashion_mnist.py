@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -32,14 +31,6 @@ SMALL = Path(__file__).parents[1] / "datasets" / "fashion_mnist_small.npz"
 SMALL_SHA256 = "704fafb0e674a03dedf5beb1e2f829616ec0559bc41d2e4afa35cd18f6e92f04"
 PER_CLASS = {"train": 600, "test": 100}
 
-Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-def root(folder: str | os.PathLike | None = None) -> tuple[Path, bool]:
-    """The folder to look in first and to download into, and whether it is the library's own cache."""
-    named = folder or os.environ.get("ASGD_DATA")
-    return (Path(named).expanduser().absolute(), False) if named else (Path.home() / ".cache" / "asgd_lib", True)
-
 
 def file(name: str, folder: Path, own: bool) -> tuple[bytes, str]:
     """The uncompressed content of one of FILES and where it came from; errors as `fetch.obtain`."""
@@ -63,7 +54,7 @@ def file(name: str, folder: Path, own: bool) -> tuple[bytes, str]:
 
 
 @lru_cache(maxsize=1)
-def full(folder: Path, own: bool) -> Split:
+def full(folder: Path, own: bool) -> fetch.Split:
     """All 60,000 / 10,000 samples as bytes, `X (N, 784)`, `y (N,)`; shared between calls, not to be written to."""
 
     def values(name: str) -> torch.Tensor:
@@ -80,7 +71,7 @@ def first_of_each_class(y: np.ndarray, per_class: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def small() -> Split:
+def small() -> fetch.Split:
     """The embedded 6,000 / 1,000 samples, laid out as in `full`; ValueError if the file is not the one shipped."""
     found = hashlib.sha256(SMALL.read_bytes()).hexdigest()
     if found != SMALL_SHA256:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import os
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from asgd_lib.atomic import atomic_path
 
 T = TypeVar("T")
+Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # X, y, X_test, y_test
 TIMEOUT = 30.0  # seconds of silence after which a server counts as unreachable
+
+
+def root(folder: str | os.PathLike | None = None) -> tuple[Path, bool]:
+    """The folder to look in first and to download into, and whether it is the library's own cache."""
+    named = folder or os.environ.get("ASGD_DATA")
+    return (Path(named).expanduser().absolute(), False) if named else (Path.home() / ".cache" / "asgd_lib", True)
 
 
 def content(packed: bytes, sha256: str) -> bytes:

@@ -28,8 +28,6 @@ COMMAND = "`python -m asgd_lib.data --shakespeare`"
 HELD_OUT = 10  # every tenth window is for testing
 BROKEN = (OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error, tarfile.TarError)  # what damaged archives raise
 
-Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-
 
 def obtain(folder: Path, own: bool, download: bool = False) -> tuple[bytes, str]:
     """The text, and the path or URL that gave it.
@@ -85,7 +83,7 @@ def codes(content: bytes) -> np.ndarray:
     return code[np.frombuffer(text.encode("ascii", errors="replace"), dtype=np.uint8)]
 
 
-def windows(folder: Path, own: bool, context: int) -> Split:
+def windows(folder: Path, own: bool, context: int) -> fetch.Split:
     """`X (N, context)`, the codes of successive characters, `y (N,)`, the code of the next one, and the tenth held out for testing.
 
     The text is cut into pieces of `context` + 1 characters, so that no character is in two samples; every tenth piece is for testing.

@@ -48,7 +48,7 @@ def delay_distance(one: Any, other: Any) -> float:
 
     Each is a `Trace`, its delays (E,) in arrivals, or a list of traces, whose arrivals are pooled. Source: the definition.
     """
-    counts = [np.bincount(_delays(each)) for each in (one, other)]
+    counts = [np.bincount(delays_of(each)) for each in (one, other)]
     width = max(map(len, counts))
     shares = [np.pad(count, (0, width - len(count))) / count.sum() for count in counts]
     return 0.5 * float(np.abs(shares[0] - shares[1]).sum())
@@ -70,7 +70,11 @@ def excess_delay_distance(recorded: Sequence[Trace], simulated: Sequence[Trace])
     return np.array([np.mean([delay_distance(trace, other) for other in simulated]) for trace in recorded]) / np.mean(among)
 
 
-def _delays(one: Any) -> NDArray[np.int64]:
+def delays_of(one: Any) -> NDArray[np.int64]:
+    """(E,) the delays, in arrivals, of a trace or of a list of traces; delays themselves as they are.
+
+    Raises ValueError where there are none, and for numbers that are no delays.
+    """
     if isinstance(one, Trace):
         one = one.delays
     elif isinstance(one, (list, tuple)) and one and all(isinstance(each, Trace) for each in one):

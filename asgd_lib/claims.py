@@ -46,9 +46,14 @@ class Claim:
             )
 
     @property
+    def suffix(self) -> str:
+        """The unit as it stands behind a number: 'x', '%' or ' sums'."""
+        return self.unit if self.unit in ("", "x", "%") else f" {self.unit}"
+
+    @property
     def expected(self) -> str:
         """The region in words: '>= 1.5x', '0.9 to 1.1', '<= 1e-12', '= 0'."""
-        unit = self.unit if self.unit in ("", "x", "%") else f" {self.unit}"
+        unit = self.suffix
         if self.low == self.high:
             return f"= {self.low:g}{unit}"
         if math.isinf(self.high):

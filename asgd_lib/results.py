@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asgd_lib.atomic import atomic_path
+from asgd_lib.verdicts import NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,26 +84,31 @@ def _verdicts_in(path: Path) -> dict[str, Any]:
     return found
 
 
-def markdown_table(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "notebooks") -> str:
+def markdown_table(all_verdicts: Iterable[Mapping[str, Any]]) -> str:
     """The table of all verdicts from `load_verdicts`: notebook (a link into the folder `notebooks`), claim, numbers, verdict."""
-    rows = [("notebook", "claim", "it says", "measured", "expected", "verdict"), ("---",) * 6]
-    for run in all_verdicts:
-        link = f"[{run['notebook']}]({notebooks}/{run['notebook']}.ipynb)"
-        for record in run["verdicts"]:
-            cells = (record[key] for key in _SHOWN)
-            rows.append((link, *map(_cell, cells)))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    rows = [("notebook", "claim", "it says", "measured", "expected", "verdict")]
+    rows += [(_link(run), *(_cell(record[key]) for key in _SHOWN)) for run in all_verdicts for record in run["verdicts"]]
+    return _markdown(rows)
 
 
-def markdown_summary(all_verdicts: Iterable[Mapping[str, Any]], notebooks: str = "notebooks") -> str:
+def markdown_summary(all_verdicts: Iterable[Mapping[str, Any]]) -> str:
     """One row a notebook: how many claims were reproduced, and which were not, or partly, or could not be tested."""
-    others = ("partly", "not reproduced", "not tested")
-    rows = [("notebook", "claims", "reproduced", *others), ("---",) * 6]
+    others = (PARTLY, NOT_REPRODUCED, NOT_TESTED)
+    rows = [("notebook", "claims", REPRODUCED, *others)]
     for run in all_verdicts:
-        ids = {verdict: [r["id"] for r in run["verdicts"] if r["verdict"] == verdict] for verdict in ("reproduced", *others)}
-        link = f"[{run['notebook']}]({notebooks}/{run['notebook']}.ipynb)"
-        rows.append((link, str(len(run["verdicts"])), str(len(ids["reproduced"])), *(_cell(", ".join(ids[v])) for v in others)))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+        ids = {verdict: [r["id"] for r in run["verdicts"] if r["verdict"] == verdict] for verdict in (REPRODUCED, *others)}
+        rows.append((_link(run), str(len(run["verdicts"])), str(len(ids[REPRODUCED])), *(_cell(", ".join(ids[v])) for v in others)))
+    return _markdown(rows)
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> str:
+    """A table of which the first row is the head."""
+    head, *others = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *others)) + "\n"
+
+
+def _link(run: Mapping[str, Any]) -> str:
+    return f"[{run['notebook']}](notebooks/{run['notebook']}.ipynb)"
 
 
 def _cell(text: str) -> str:

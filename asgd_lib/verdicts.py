@@ -31,7 +31,7 @@ class Verdict:
         """The measured number with its interval, as printed: '2.73x (2.51 to 2.95)'; '-' where nothing was measured."""
         if math.isnan(self.measured):
             return "-" if self.verdict == NOT_TESTED else "none (diverged)"
-        unit = self.claim.unit if self.claim.unit in ("", "x", "%") else f" {self.claim.unit}"
+        unit = self.claim.suffix
         ends = (self.measured, self.low, self.high)
         if all(abs(end) < self.claim.floor for end in ends):
             return f"below {self.claim.floor:g}{unit}"

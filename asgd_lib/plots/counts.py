@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
+from asgd_lib.agreement import delays_of
 from asgd_lib.plots.style import PALETTE, axes, legend
 from asgd_lib.trace import Trace
 
@@ -21,11 +22,12 @@ _MARKS = (("0.6", "-", 3.5), ("black", "--", 1.4), ("black", ":", 1.6), ("black"
 def delay_histogram(trace: Trace | Any | Mapping[str, Any], lines: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
     """Count the arrivals of each delay, on a logarithmic scale; `lines` maps labels to delays that are marked.
 
-    `trace`: a trace, its delays (E,) in arrivals, or a dict that maps labels to such: all are counted in the same bins.
+    `trace`: a trace, its delays (E,) in arrivals, a list of traces, whose arrivals are pooled, or a dict that maps labels to such: all are
+    counted in the same bins.
     A bin is one delay, or an equal run of them where there are more than 60; the vertical axis says so.
     """
     series = trace if isinstance(trace, Mapping) else {None: trace}
-    counted = {label: _delays(one) for label, one in series.items()}
+    counted = {label: delays_of(one) for label, one in series.items()}
     most = max(int(delays.max()) for delays in counted.values())
     ax = axes(ax)
     width = -(-(most + 1) // _BINS)
@@ -47,13 +49,6 @@ def delay_histogram(trace: Trace | Any | Mapping[str, Any], lines: Mapping[str, 
     ax.set(xlabel="delay (arrivals)", ylabel="number of arrivals" + (f" per {width} delays" if width > 1 else ""))
     legend(ax)
     return ax
-
-
-def _delays(trace: Any) -> np.ndarray:
-    delays = trace.delays if isinstance(trace, Trace) else np.asarray(trace)
-    if delays.ndim != 1 or not len(delays) or (delays < 0).any() or (delays != np.floor(delays)).any():
-        raise ValueError("delay_histogram needs traces with arrivals, or whole delays (E,) of at least 0.")
-    return delays
 
 
 def share_of_work(trace: Trace, ax: Axes | None = None) -> Axes:

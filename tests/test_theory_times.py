@@ -142,3 +142,9 @@ def test_a_senseless_argument_is_refused_in_a_sentence(call, words):
 
 def test_arguments_may_be_tensors_or_arrays():
     assert theory.throughput_ratio(torch.tensor([1.0, 2.0])) == theory.throughput_ratio(np.array([1.0, 2.0])) == 1.5
+
+
+def test_one_worker_may_be_a_number():
+    for name in ("minibatch", "asgd", "rennala", "malenia", "dude"):
+        formula = getattr(theory, f"time_{name}")
+        assert formula(2.0, 3.0, 4.0) == formula([2.0], 3.0, 4.0) == 30.0

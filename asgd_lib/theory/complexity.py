@@ -1,5 +1,5 @@
-"""Seconds to E|grad F|^2 <= eps of the methods built for slow workers, and how they have to be set: batches, thresholds
-and step sizes.
+"""Seconds to E|grad F|^2 <= eps of the methods built for slow workers, how many of the workers to use, and mean seconds
+of an update.
 
 Times as in `times`: orders, with every constant set to 1, from `seconds` (n,), `L_delta_over_eps` = L delta / eps and
 `sigma_sq_over_eps` = sigma^2 / eps.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from asgd_lib.checks import count, inside, non_negative, positive
-from asgd_lib.theory.times import lower_bound_time_heterogeneous, lower_bound_time_homogeneous
+from asgd_lib.theory.times import in_order, lower_bound_time_heterogeneous, lower_bound_time_homogeneous
 
 
 def time_rennala(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: float) -> float:
@@ -99,10 +99,10 @@ def lower_bound_time_convex(seconds: ArrayLike, L: float, distance: float, sigma
 
     Source: Tyurin and Richtarik 2023, as printed; order only.
     """
-    for name, value in {"seconds": seconds, "L": L, "distance": distance, "eps": eps}.items():
+    s = in_order(seconds)
+    for name, value in {"L": L, "distance": distance, "eps": eps}.items():
         positive(name, value)
     non_negative("sigma_sq", sigma_sq)
-    s = np.sort(np.atleast_1d(np.asarray(seconds, dtype=float)))
     m = np.arange(1, len(s) + 1)
     return float(np.min(m / np.cumsum(1 / s) * (math.sqrt(L / eps) * distance + sigma_sq * distance**2 / (m * eps**2))))
 
@@ -112,9 +112,7 @@ def fastest_workers(seconds: ArrayLike, sigma_sq_over_eps: float) -> int:
 
     Source: "naive optimal ASGD" of Ringmaster ASGD 2025.
     """
-    positive("seconds", seconds)
-    non_negative("sigma_sq_over_eps", sigma_sq_over_eps)
-    s = np.sort(np.atleast_1d(np.asarray(seconds, dtype=float)))
+    s = in_order(seconds, sigma_sq_over_eps=sigma_sq_over_eps)
     m = np.arange(1, len(s) + 1)
     return int(np.argmin((m + sigma_sq_over_eps) / np.cumsum(1 / s))) + 1
 

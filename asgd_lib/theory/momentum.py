@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asgd_lib.checks import count, inside
+from asgd_lib.theory.stability import first_unstable
 
 
 def critical_step_naive_momentum(n: int, momentum: float) -> float:
@@ -17,7 +16,7 @@ def critical_step_naive_momentum(n: int, momentum: float) -> float:
     Source: derived; spectral radius of the companion matrix.
     """
     _check(n, momentum)
-    return _first_unstable(lambda lr: _naive_step(lr, momentum, n))
+    return first_unstable(lambda lr: _radius(_naive_step(lr, momentum, n)), 1e-5 / (n + 1))
 
 
 def critical_step_ormo(n: int, momentum: float) -> float:
@@ -28,7 +27,7 @@ def critical_step_ormo(n: int, momentum: float) -> float:
     `momentum = 0` is `critical_step_asgd`. Source: derived; spectral radius of the product of n one-step matrices.
     """
     _check(n, momentum)
-    return _first_unstable(lambda lr: _ormo_period(lr, momentum, n))
+    return first_unstable(lambda lr: _radius(_ormo_period(lr, momentum, n)), 1e-5 / (n + 1))
 
 
 def _check(n: int, momentum: float) -> None:
@@ -67,16 +66,5 @@ def _ormo_period(lr: float, beta: float, n: int) -> NDArray:
     return period
 
 
-def _first_unstable(matrix: Callable[[float], NDArray]) -> float:
-    """The smallest lr at which the spectral radius of `matrix(lr)` reaches 1, by bisection, to about 1e-10."""
-
-    def stable(lr: float) -> bool:
-        return np.abs(np.linalg.eigvals(matrix(lr))).max() < 1
-
-    low = high = 1e-5 / len(matrix(0.0))
-    while stable(high):
-        low, high = high, 1.1 * high
-    while high - low > 1e-11 * high:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if stable(middle) else (low, middle)
-    return 0.5 * (low + high)
+def _radius(matrix: NDArray) -> float:
+    return float(np.abs(np.linalg.eigvals(matrix)).max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,12 +39,17 @@ def critical_step(weights_by_delay: ArrayLike) -> float:
     low = 1e-6 / (weights.sum() * len(weights))
     if linear_recursion_radius(low, weights) >= 1:
         raise ValueError("No small step size is stable with these weights; nearly all of their sum should be positive.")
-    high = low
-    while linear_recursion_radius(high, weights) < 1:
+    return first_unstable(lambda lr: linear_recursion_radius(lr, weights), low)
+
+
+def first_unstable(radius: Callable[[float], float], stable: float) -> float:
+    """The smallest lr above a `stable` one at which the spectral radius `radius(lr)` reaches 1, to about 1e-10, by bisection."""
+    low = high = stable
+    while radius(high) < 1:
         low, high = high, 1.1 * high
     while high - low > 1e-11 * high:
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if linear_recursion_radius(middle, weights) < 1 else (low, middle)
+        low, high = (middle, high) if radius(middle) < 1 else (low, middle)
     return 0.5 * (low + high)
 
 

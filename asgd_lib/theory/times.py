@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from asgd_lib.checks import count, non_negative, positive
 
 
-def _checked(seconds: ArrayLike, steps: float, noise: float) -> NDArray[np.float64]:
+def in_order(seconds: ArrayLike, L_delta_over_eps: float = 1.0, sigma_sq_over_eps: float = 0.0) -> NDArray[np.float64]:
+    """(n,) the workers' times, rising; ValueError where one of the three arguments makes no sense."""
     positive("seconds", seconds)
-    positive("L_delta_over_eps", steps)
-    non_negative("sigma_sq_over_eps", noise)
-    return np.sort(np.asarray(seconds, dtype=float))
+    positive("L_delta_over_eps", L_delta_over_eps)
+    non_negative("sigma_sq_over_eps", sigma_sq_over_eps)
+    return np.sort(np.atleast_1d(np.asarray(seconds, dtype=float)))
 
 
 def throughput_ratio(seconds: ArrayLike) -> float:
@@ -37,7 +38,7 @@ def time_minibatch(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_ep
 
     Source: as printed in the time-complexity papers (Tyurin and Richtarik 2023 and later); order only.
     """
-    s = _checked(seconds, L_delta_over_eps, sigma_sq_over_eps)
+    s = in_order(seconds, L_delta_over_eps, sigma_sq_over_eps)
     return float(s[-1] * L_delta_over_eps * (1 + sigma_sq_over_eps / len(s)))
 
 
@@ -47,7 +48,7 @@ def time_asgd(seconds: ArrayLike, L_delta_over_eps: float, sigma_sq_over_eps: fl
 
     Source: as printed for the analysis of arXiv:2206.07638; order only.
     """
-    s = _checked(seconds, L_delta_over_eps, sigma_sq_over_eps)
+    s = in_order(seconds, L_delta_over_eps, sigma_sq_over_eps)
     return float(L_delta_over_eps * (1 + sigma_sq_over_eps / len(s)) / np.mean(1 / s))
 
 
@@ -57,7 +58,7 @@ def lower_bound_time_homogeneous(seconds: ArrayLike, L_delta_over_eps: float, si
 
     Source: Tyurin and Richtarik 2023, as printed; order only.
     """
-    s = _checked(seconds, L_delta_over_eps, sigma_sq_over_eps)
+    s = in_order(seconds, L_delta_over_eps, sigma_sq_over_eps)
     m = np.arange(1, len(s) + 1)
     return float(np.min(m / np.cumsum(1 / s) * (1 + sigma_sq_over_eps / m)) * L_delta_over_eps)
 
@@ -68,7 +69,7 @@ def lower_bound_time_heterogeneous(seconds: ArrayLike, L_delta_over_eps: float, 
 
     Source: Tyurin and Richtarik 2023, as printed; order only.
     """
-    s = _checked(seconds, L_delta_over_eps, sigma_sq_over_eps)
+    s = in_order(seconds, L_delta_over_eps, sigma_sq_over_eps)
     return float(L_delta_over_eps * (s[-1] + s.mean() * sigma_sq_over_eps / len(s)))
 
 

@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from asgd_lib import METHODS, clusters
-from asgd_lib.conformance.setting import FIXED, RANDOM, TIMES, Step, by_hand, model_read, quadratic, tensors
+from asgd_lib.conformance.setting import FIXED, RANDOM, by_hand, named_tensors, quadratic
 
-__all__ = ["FIXED", "RANDOM", "TIMES", "Step", "by_hand", "model_read", "quadratic", "tensors"]  # the library's own setting
+__all__ = ["FIXED", "RANDOM", "by_hand", "quadratic"]  # the library's own setting
 
 VARIANTS = {
     "asgd_delay_adaptive": [{"drop": True}],
@@ -60,6 +60,11 @@ every_method = pytest.mark.parametrize(("name", "hyper"), CASES.values(), ids=CA
 every_name = pytest.mark.parametrize("name", list(METHODS))
 
 laws = settings(max_examples=120, deadline=None, derandomize=True)
+
+
+def tensors(state) -> list[torch.Tensor]:
+    """All tensors inside nested tuples."""
+    return [tensor for _, tensor in named_tensors(state)]
 
 
 class Slope:

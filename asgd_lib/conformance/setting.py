@@ -10,7 +10,7 @@ from torch import Tensor
 from asgd_lib import clusters
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem, Quadratic
-from asgd_lib.rules import Arrival, Rule, State, update_delays
+from asgd_lib.rules import Arrival, State, update_delays
 from asgd_lib.rules.form import ARRIVALS, hand_delay
 from asgd_lib.simulator import simulate
 from asgd_lib.trace import Trace
@@ -22,9 +22,9 @@ SLOWER = 50
 LATE = clusters.Fixed((1.0, 1.5, 2.0, float(SLOWER)))  # s; the last delivers once in a hundred arrivals
 
 
-def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0, homogeneous: bool = False, seed: int = 0) -> Quadratic:
+def quadratic(n: int = 4, d: int = 5, *, dense: bool = False, sigma: float = 0.0, homogeneous: bool = False) -> Quadratic:
     """A quadratic with eigenvalues between 0.5 and 1, and a start away from every minimiser."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(0)
     A = 0.5 + 0.5 * torch.rand(n, d, generator=draw, dtype=torch.float64)
     b = torch.randn(n, d, generator=draw, dtype=torch.float64)
     if homogeneous:
@@ -79,16 +79,6 @@ def equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(odd, other.isnan()) and torch.equal(one[~odd], other[~odd])
 
 
-def tensors(value: Any) -> list[Tensor]:
-    """All tensors inside nested tuples."""
-    return [tensor for _, tensor in named_tensors(value)]
-
-
-def model_read(rule: Rule, state: State, worker: int) -> Tensor:
-    """The model at which `worker` computes: the server's, or its own."""
-    return rule.read(state, worker) if hasattr(rule, "read") else state.x
-
-
 class Step(NamedTuple):
     """One arrival of a replay by hand."""
 
@@ -99,13 +89,15 @@ class Step(NamedTuple):
 
 def by_hand(trace: Trace, method: Method, problem: Problem, seed: int = 0) -> list[Step]:
     """One run of `replay` without batches, caches or runs: every gradient alone, at the model that was read, x of shape (d,)."""
-    state = method.rule.init(problem.x0, trace.n)
+    rule = method.rule
+    state = rule.init(problem.x0, trace.n)
     states, steps = [state], []
     for e, (job, worker, read) in enumerate(zip(trace.job, trace.worker, trace.read, strict=True)):
         at = torch.tensor([int(worker)]), torch.tensor([int(job)]), torch.tensor([seed])
-        grad = problem.grad(model_read(method.rule, states[read], int(worker))[None, None], *at)[0, 0]
+        model = rule.read(states[read], int(worker)) if hasattr(rule, "read") else states[read].x
+        grad = problem.grad(model[None, None], *at)[0, 0]
         arrival = Arrival(grad, int(worker), state.k - states[read].k, float(trace.end[e] - trace.start[e]))
-        steps.append(Step(state, arrival, method.rule.receive(state, arrival)))
+        steps.append(Step(state, arrival, rule.receive(state, arrival)))
         state = steps[-1].after
         states.append(state)
     return steps

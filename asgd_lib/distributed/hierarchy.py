@@ -15,8 +15,8 @@ from asgd_lib.distributed.ddp import train_ddp
 from asgd_lib.distributed.gang import gang
 from asgd_lib.distributed.gpu import Gpu, moved
 from asgd_lib.distributed.groups import Groups
+from asgd_lib.distributed.link import LOOPBACK
 from asgd_lib.distributed.measured import Measured, trace_of
-from asgd_lib.distributed.meeting import LOOPBACK
 from asgd_lib.distributed.slow_link import SlowLink
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem

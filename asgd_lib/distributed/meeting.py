@@ -9,9 +9,9 @@ from multiprocessing.connection import Connection
 
 import torch.distributed as dist
 
+from asgd_lib.distributed.link import LOOPBACK
 from asgd_lib.distributed.slow_link import Host
 
-LOOPBACK = "127.0.0.1"
 START = 120.0  # s for a process to start and to import the library on a busy machine
 
 

@@ -50,8 +50,8 @@ class Run:
     """One real run, from its first worker to its last arrival."""
 
     def __init__(
-        self, problem: Problem, method: Method, arrivals: int, cluster: Cluster | None = None, seed: int = 0,
-        folder: str | os.PathLike | None = None, resume: bool = False, checkpoint_every: float = 30.0, timeout: float = 60.0,
+        self, problem: Problem, method: Method, arrivals: int, cluster: Cluster | None, seed: int,
+        folder: str | os.PathLike | None, resume: bool, checkpoint_every: float, timeout: float,
     ):  # fmt: skip
         self.problem, self.method, self.cluster = problem, method, cluster
         self.arrivals, self.seed = count("arrivals", arrivals), count("seed", seed, least=0, most=_LAST_SEED)

@@ -136,11 +136,8 @@ def section(name: str) -> str:
 
 
 def directive(name: str) -> str:
-    return (
-        f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :imported-members:\n```"
-        if is_package(name)
-        else (f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```")
-    )
+    imported = "\n   :imported-members:" if is_package(name) else ""
+    return f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:{imported}\n```"
 
 
 def is_package(name: str) -> bool:

@@ -113,8 +113,8 @@ def ranking(table: pd.DataFrame, factor: float = 2.0) -> pd.DataFrame:
 def guide(table: pd.DataFrame, take: float = 1.25, most: int = 5) -> pd.DataFrame:
     """One row a scenario: the least `seconds`, up to `most` methods within `take` times that (`take`), and, failure by failure, how many of
     the others fail, and the methods that do."""
-    ratio, what, times = ratios(seconds(table)), outcomes_of(table), seconds(table)
-    rows = []
+    times, what = seconds(table), outcomes_of(table)
+    ratio, rows = ratios(times), []
     for key in ratio.index:
         good = ratio.loc[key].sort_values(kind="stable")
         near = [f"{name} {value:.2f}" for name, value in good.items() if value <= take]

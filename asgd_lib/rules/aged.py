@@ -24,9 +24,9 @@ class AgedState(NamedTuple):
 
 
 class _Aged:
-    """On every arrival, once everybody has a gradient in the table, step with the mean of those whose age `newest` allows."""
+    """On every arrival, once everybody has a gradient in the table, step with the mean of those whose age is within the `limit`."""
 
-    def newest(self, ages: list[int]) -> float:
+    def limit(self, ages: list[int]) -> float:
         """The greatest age that counts."""
         raise NotImplementedError
 
@@ -38,7 +38,8 @@ class _Aged:
         if any(row is None for row in table):
             return s._replace(table=table, versions=versions)
         ages = [s.k - version for version in versions]
-        chosen = [row for row, age in zip(table, ages, strict=True) if age <= self.newest(ages)]
+        oldest = self.limit(ages)
+        chosen = [row for row, age in zip(table, ages, strict=True) if age <= oldest]
         g = torch.zeros_like(s.x)
         for row in chosen:
             g = g + row
@@ -60,7 +61,7 @@ class DASA(_Aged):
     def __post_init__(self):
         positive("lr", self.lr)
 
-    def newest(self, ages: list[int]) -> float:
+    def limit(self, ages: list[int]) -> float:
         return median(ages)
 
 
@@ -81,5 +82,5 @@ class ACED(_Aged):
         if self.oldest != math.inf:
             count("oldest", self.oldest, least=0)
 
-    def newest(self, ages: list[int]) -> float:
+    def limit(self, ages: list[int]) -> float:
         return self.oldest

@@ -50,7 +50,7 @@ class HeavyBall:
 class NaiveMomentum(HeavyBall):
     """Heavy-ball momentum fed with whatever arrives: u <- beta u + lr g, x <- x - u.
 
-    Source: the naive baseline of arXiv:2407.19234; as printed.
+    Source: the naive baseline of arXiv:2407.19234; its form is our reading.
     """
 
     def receive(self, s: MomentumState, a: Arrival) -> MomentumState:

@@ -19,7 +19,7 @@ BFLOAT16_ROUNDOFF = 2.0**-8  # largest relative error of rounding to the nearest
 def daso_own_weight(wait: int, nodes: int) -> float:
     """a = 2 W / (2 W + P), by which a merge contracts the nodes' distances from their mean; 0 for a blocking average.
 
-    Source: arXiv:2104.05588 and Heat's code, as printed; the contraction is derived.
+    Source: Heat's code, as printed, and arXiv:2104.05588, our reading; the contraction is derived.
     """
     wait, nodes = count("wait", wait, least=0), count("nodes", nodes)
     return 2.0 * wait / (2.0 * wait + nodes)

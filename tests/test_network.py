@@ -210,3 +210,11 @@ def test_a_senseless_link_is_refused(link, says):
 def test_links_must_fit_the_workers(name, links):
     with pytest.raises(ValueError, match=f"{name} must be one Link, or one for each of the 4 workers; got"):
         Network(FIXED, **{name: links})
+
+
+@pytest.mark.parametrize("network", [Network(FIXED, Link(1.0)), Nodes(FIXED, 2, between=Link(1.0))])
+def test_a_network_within_another_cluster_is_refused(network):
+    # Its messages would take no time, and nobody would be told.
+    for wrap in (lambda base: clusters.Dropout(base, 9.0, 1.0), Network, lambda base: Nodes(base, 2)):
+        with pytest.raises(ValueError, match=r"must have no network .* put the network around it all; got (Network|Nodes)"):
+            wrap(network)

@@ -31,6 +31,12 @@ class Cluster(Protocol):
         """
 
 
+def without_network(base: Cluster) -> None:
+    """Raise ValueError where `base` has a network: only that of the outermost cluster is ever asked how long a message takes."""
+    if hasattr(base, "transfer"):
+        raise ValueError(f"base must have no network of its own, which would be left out: put the network around it all; got {base!r}.")
+
+
 def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]:
     """`value` as a tuple of positive seconds, one a worker; a single number is repeated `n` times."""
     positive(name, value)

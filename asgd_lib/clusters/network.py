@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asgd_lib.checks import count, non_negative, positive
-from asgd_lib.clusters.base import Clock, Cluster
+from asgd_lib.clusters.base import Clock, Cluster, without_network
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Network:
     down: Link | Sequence[Link] | None = None
 
     def __post_init__(self):
+        without_network(self.base)
         for name in ("up", "down"):
             links = getattr(self, name) if getattr(self, name) is not None else self.up
             links = (links,) * self.base.n if isinstance(links, Link) else links
@@ -96,6 +97,7 @@ class Nodes:
     between: Link = Link()
 
     def __post_init__(self):
+        without_network(self.base)
         count("per_node", self.per_node)
         if self.base.n % self.per_node:
             raise ValueError(f"{self.base.n} workers do not fill nodes of {self.per_node}; choose a divisor.")

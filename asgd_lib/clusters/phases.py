@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asgd_lib.checks import positive
-from asgd_lib.clusters.base import Clock, Cluster, per_worker, uniforms
+from asgd_lib.clusters.base import Clock, Cluster, per_worker, uniforms, without_network
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Dropout:
     down: float
 
     def __post_init__(self):
+        without_network(self.base)
         positive("up", self.up)
         if self.down != math.inf:
             positive("down", self.down)

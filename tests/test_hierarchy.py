@@ -217,6 +217,14 @@ def test_a_problem_moves_as_a_whole():
         assert str(problem.x0.device) == "cpu" and moved(problem, "cpu") is problem and moved(problem, None) is problem
 
 
+def test_a_module_that_has_moved_is_the_one_that_is_differentiated():
+    problem = problems.TorchModule(torch.nn.Linear(64, 10).double(), CROSS_ENTROPY, *images())
+    there = moved(problem, "meta")
+    assert [id(p) for p in there._parameters] == [id(p) for p in there.module.parameters()]  # else every gradient would be zero
+    assert not {id(p) for p in problem.module.parameters()} & {id(p) for p in there.module.parameters()}
+    assert there.grad(there.x0.expand(1, 1, -1), *(torch.zeros(1, dtype=torch.int64, device="meta"),) * 3).shape == (1, 1, 650)
+
+
 def test_a_module_trains_with_buckets_of_any_shape():
     problem = problems.TorchModule(torch.nn.Linear(64, 10).double(), CROSS_ENTROPY, *images())
     run = run_hierarchy(problem, sgd(0.5, momentum=0.5), nodes=2, batches=10, pieces=4, timeout=30)

@@ -6,8 +6,9 @@ import copy
 import math
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -99,13 +100,18 @@ def moved(problem: Problem, device: str | torch.device | None) -> Problem:
     """A copy of `problem` whose tensors are on `device`; the problem itself where they are, or `device` is None."""
     if device is None or torch.device(device) == problem.x0.device:
         return problem
-    problem = copy.copy(problem)
-    put: Callable = lambda v: v.to(device) if isinstance(v, Tensor) else v  # noqa: E731
-    for name, value in vars(problem).items():
-        if isinstance(value, nn.Module):
-            setattr(problem, name, copy.deepcopy(value).to(device))
+    there = {}
+    for tensor in _tensors(vars(problem).values()):
+        data = tensor.detach().to(device)
+        there[id(tensor)] = nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
+    return copy.deepcopy(problem, there)  # which puts one and the same tensor wherever the original stood
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, nn.Module):
+            yield from (*value.parameters(), *value.buffers())
         elif isinstance(value, (tuple, list)):
-            setattr(problem, name, type(value)(map(put, value)))
-        else:
-            setattr(problem, name, put(value))
-    return problem
+            yield from _tensors(value)

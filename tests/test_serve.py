@@ -97,9 +97,15 @@ def test_what_cannot_be_served_is_refused():
         serve(problem, method, arrivals=5, faults=[Fault(1, 4, "kill")])
     with pytest.raises(ValueError, match="action must be"):
         Fault(1, 0, "tease")
+
+
+def test_a_problem_that_cannot_be_sent_leaves_its_folder_free(tmp_path):
+    problem = noisy()
     problem.hook = lambda: None
-    with pytest.raises(ValueError, match="cannot be sent to worker processes"):
-        serve(problem, method, arrivals=5)
+    for _ in range(2):  # the second time the folder would hold a run, or be in use by one
+        with pytest.raises(ValueError, match="cannot be sent to worker processes"):
+            serve(problem, METHODS["asgd"](0.05), arrivals=5, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 SCRIPT = """

@@ -60,9 +60,9 @@ def serve(
         if faults:
             raise ValueError("Faults are for processes that serve has started itself; under torchrun, send the signals to them.")
         return _serve_at(here, run, timeout)
-    run.open()
     store, port = listen()
     children = Children(problem, LOOPBACK, port, run.seed)
+    run.open()
     try:
         return run.serve(store, lambda: connect(LOOPBACK, port), LOOPBACK, children, sorted(faults, key=lambda fault: fault.after))
     finally:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from asgd_lib import METHODS, Trace, cli, clusters, data, plots, simulate
+from asgd_lib import METHODS, Trace, cli, clusters, data, plots, replay, simulate, specs
 from asgd_lib.cli import COMMANDS, asgd
 
 MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
@@ -55,6 +55,15 @@ def test_replay_takes_a_saved_trace(tmp_path):
     simulate(clusters.Fixed((1.0, 2.0, 3.0)), METHODS["asgd"](0.1), arrivals=120).save(tmp_path / "trace.npz")
     rows = json.loads(said("replay", tmp_path / "trace.npz", *SMALL[:2], "--method", "asgd", "--method", "dude", "--lr", "0.1", "--json"))
     assert [row["method"] for row in rows] == ["asgd", "dude"]
+
+
+def test_replay_of_a_real_run_meets_the_run_s_own_data_and_minibatches(tmp_path):
+    same = ["--problem", "softmax:digits", "--alpha", "0.1", "--method", "asgd", "--lr", "0.1"]
+    said("serve", *same, "--arrivals", "30", "--workers", "2", "--seed", "3", "--folder", tmp_path)
+    rows = json.loads(said("replay", tmp_path / "journal", *same, "--seeds", "2", "--out", tmp_path / "out", "--json"))
+    problem, table = specs.problem("softmax:digits", 2, alpha=0.1, seed=3), pd.read_parquet(tmp_path / "out" / "history.parquet")
+    own = replay(Trace.load(tmp_path / "journal"), METHODS["asgd"](0.1), problem, seeds=[3, 4], every=1)
+    assert table["seed"].unique().tolist() == [3, 4] and table["loss"].tolist() == own["loss"].tolist() and len(rows) == 1
 
 
 def test_replay_says_who_would_have_made_other_arrivals(tmp_path):

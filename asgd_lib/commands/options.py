@@ -25,7 +25,7 @@ SETTINGS = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 OUT = [
-    click.option("--seeds", default=3, show_default=True, help="Number of seeds of the gradients: 0, 1, ..."),
+    click.option("--seeds", default=3, show_default=True, help="Number of seeds of the gradients: 0, 1, ..., or from a real run's own on."),
     click.option("--every", type=int, help="Arrivals between checkpoints; default: twenty checkpoints."),
     click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables, loss.png and a run's trace.npz."),
     JSON,

@@ -17,11 +17,11 @@ from asgd_lib.replayer import replay
 from asgd_lib.trace import Trace
 
 
-def replayed(trace: Trace, methods: Sequence[Method], problem, seeds: int, every: int | None) -> pd.DataFrame:
+def replayed(trace: Trace, methods: Sequence[Method], problem, seeds: Sequence[int], every: int | None) -> pd.DataFrame:
     """The history of the methods along a trace, with a bar of progress where somebody looks."""
     every = every or max(1, len(trace) // 20)
     with tqdm(total=100, unit="%", disable=not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
-        return replay(trace, methods, problem, seeds=range(seeds), every=every, progress=lambda share: bar.update(100 * share))
+        return replay(trace, methods, problem, seeds=seeds, every=every, progress=lambda share: bar.update(100 * share))
 
 
 def report(history: pd.DataFrame, by: list[str], out: Path | None, as_json: bool, trace: Trace | None = None) -> None:

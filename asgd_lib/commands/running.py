@@ -25,7 +25,7 @@ def run(method, lr, settings, problem, batch, alpha, workers, cluster, arrivals,
     chosen = specs.methods([method], [lr], settings)
     made, machine = specs.problem(problem, workers, batch=batch, alpha=alpha), specs.cluster(cluster, workers)
     trace = simulate(machine, chosen[0], arrivals=arrivals)
-    report(replayed(trace, chosen, made, seeds, every), ["seed"], out, as_json, trace)
+    report(replayed(trace, chosen, made, range(seeds), every), ["seed"], out, as_json, trace)
 
 
 @click.command("replay")
@@ -42,8 +42,9 @@ def replay_(path, names, lrs, settings, problem, batch, alpha, seeds, every, out
     if others:
         note = f"note: these arrivals were made under {made_by}; {', '.join(others)} would have made others, and only the rule runs here."
         click.echo(f"{note} asgd run simulates a method's own.", err=True)
-    made = specs.problem(problem, trace.n, batch=batch, alpha=alpha)
-    report(replayed(trace, chosen, made, seeds, every), ["method", "lr"], out, as_json)
+    first = int(trace.meta.get("seed", 0)) if trace.meta.get("source") == "recorded" else 0  # that of the run's data and minibatches
+    made = specs.problem(problem, trace.n, batch=batch, alpha=alpha, seed=first)
+    report(replayed(trace, chosen, made, range(first, first + seeds), every), ["method", "lr"], out, as_json)
 
 
 @click.command()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from asgd_lib.intervals import interval
 from asgd_lib.plots.style import NAMES, axes, caption, is_theory, legend, look_of, span
 from asgd_lib.plots.style import looks as _looks
-from asgd_lib.plots.ticks import log_ticks
+from asgd_lib.plots.ticks import scale
 
 Band = Literal["range", "t"] | None
 
@@ -43,12 +43,7 @@ def convergence(
         if column not in history:
             raise ValueError(f"The history has no column {column!r}; it has {', '.join(map(str, history.columns))}.")
     ax = axes(ax)
-    ax.set_xscale("log" if logx else "linear")
-    # A value of exactly 0 leaves the axis downward instead of leaving a gap.
-    ax.set_yscale("log" if logy else "linear", **({"nonpositive": "clip"} if logy else {}))
-    for axis, log in ((ax.xaxis, logx), (ax.yaxis, logy)):
-        if log:
-            log_ticks(axis)
+    scale(ax, logx, logy)
     given = looks or _looks(history[hue])
     n_seeds = []
     every = max(1, history["arrivals"].nunique() // 8)  # about eight markers on a whole line

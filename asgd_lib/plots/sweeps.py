@@ -13,7 +13,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from asgd_lib.plots.style import NAMES, axes, caption, legend, look_of, span
 from asgd_lib.plots.style import looks as _looks
-from asgd_lib.plots.ticks import log_ticks
+from asgd_lib.plots.ticks import log_ticks, scale
 
 
 def lr_curve(
@@ -76,11 +76,7 @@ def scaling(
         if values.ndim != 2 or values.shape[1] != len(across):
             raise ValueError(f"{label!r} must have shape (seeds, {len(across)}), a column for each x; got {values.shape}.")
         _points(ax, across, values.T, str(label), look_of(label, given), i)
-    ax.set_xscale("log" if logx else "linear")
-    ax.set_yscale("log" if logy else "linear")
-    for axis, log in ((ax.xaxis, logx), (ax.yaxis, logy)):
-        if log:
-            log_ticks(axis)
+    scale(ax, logx, logy)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(across) <= 10:
         ax.set_xticks(np.unique(across), [f"{value:g}" for value in np.unique(across)])

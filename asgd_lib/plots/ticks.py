@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -41,6 +42,14 @@ class LogLabels(Formatter):
         power = math.floor(math.log10(value) + 1e-9)
         digits = f"{value / 10.0**power:.4g}"
         return rf"$\mathdefault{{10^{{{power}}}}}$" if digits == "1" else rf"$\mathdefault{{{digits}\times 10^{{{power}}}}}$"
+
+
+def scale(ax: Axes, logx: bool, logy: bool) -> None:
+    """Make each axis logarithmic, with these ticks and labels, or linear; a value of 0 leaves a logarithmic one downward and no gap."""
+    for axis, set_scale, log in ((ax.xaxis, ax.set_xscale, logx), (ax.yaxis, ax.set_yscale, logy)):
+        set_scale("log" if log else "linear")
+        if log:
+            log_ticks(axis)
 
 
 def log_ticks(axis: Axis) -> None:

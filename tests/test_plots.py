@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
+from drawn import labels, line, texts  # noqa: E402
 from matplotlib.colors import to_hex  # noqa: E402
 
 from asgd_lib import plots  # noqa: E402
@@ -34,18 +35,6 @@ def history(values, status=None, lrs=None):
 
 
 TWO = history({("asgd", 0.1, s): [1.0, 0.5 + 0.1 * s**2, 0.2 + 0.1 * s**2] for s in range(3)} | {("dude", 0.1, 0): [1.0, 0.1, 0.01]})
-
-
-def line(ax, label):
-    return next(one for one in ax.lines if one.get_label() == label)
-
-
-def texts(ax):
-    return {text.get_text() for text in ax.texts}
-
-
-def labels(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("logy", [True, False])

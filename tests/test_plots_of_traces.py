@@ -5,6 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from drawn import labels, line, texts  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 
 from asgd_lib import plots  # noqa: E402
@@ -25,18 +26,6 @@ def trace():
         end=[1.0, 2.0, 3.0, 3.5],
         lost=np.array([(3, 0, 2, 2.0, 2.5), (5, 1, 3, 3.0, np.inf), (6, 0, 4, 3.5, np.inf)], LOST),
     )
-
-
-def line(ax, label):
-    return next(one for one in ax.lines if one.get_label() == label)
-
-
-def texts(ax):
-    return {text.get_text() for text in ax.texts}
-
-
-def labels(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_gantt_draws_each_job_where_and_when_it_ran(trace):

@@ -12,9 +12,11 @@ import torch
 from serving import SECONDS, noisy, replayed, wait_for
 
 from asgd_lib import METHODS, Trace
+from asgd_lib.distributed.lines import JOINED
 from asgd_lib.distributed.link import LOOPBACK, connect, listen
+from asgd_lib.distributed.session import Run
 from asgd_lib.distributed.torchrun import Place, place
-from asgd_lib.distributed.worker import work
+from asgd_lib.distributed.worker import STOP, work
 from asgd_lib.serve import main
 
 HERE = Path(__file__).parent
@@ -85,6 +87,21 @@ def test_a_server_that_ends_while_a_worker_joins_is_gone_and_no_error():
     line = connect(LOOPBACK, port)
     del store
     assert not work(noisy(), 0, line, 0, LOOPBACK)  # so that the worker waits for the server to be back
+
+
+def test_a_worker_that_joins_at_the_very_end_is_sent_home_too():
+    class Late:
+        worker, told = 2, []
+        give = told.append
+
+        def join(self, seconds):
+            assert seconds >= 0
+
+    run = Run(noisy(), METHODS["asgd"](0.02), 5, None, 0, None, False, 30.0, 5.0)
+    run.open()
+    run._events.put((JOINED, Late(), None))
+    run._finish(None)
+    assert Late.told == [STOP]
 
 
 def test_places():

@@ -207,6 +207,10 @@ class Run:
 
     def _finish(self, children: Children | None) -> Trace | None:
         """Send everybody home, and put the trace away; None where there is none to trust."""
+        while not self._events.empty():
+            what, line, _ = self._events.get()
+            if what == JOINED:  # too late to be given a job
+                self.server.lines[line.worker] = line
         for line in self.server.lines.values():
             line.give(STOP)
         if children is None:

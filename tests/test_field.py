@@ -292,6 +292,8 @@ def test_ringleaders_models_are_at_most_2n_minus_2_updates_old(cluster):
         (lambda: FirstK(LR, 0), "k must be a whole number"), (lambda: ACED(LR, -1), "oldest must be"),
         (lambda: MindFlayer(LR, 0), "trials must be"), (lambda: MindFlayer(LR, 1, 0.0), "limit must be"),
         (lambda: MindFlayer(LR, success=0.0), "success must be"), (lambda: MindFlayer(LR, success=1.1), "success must be"),
+        (lambda: MindFlayer(LR, (2,)).init(torch.zeros(1), 3), r"trials must be one number, or one for each of the 3 workers; got \(2,"),
+        (lambda: MindFlayer(LR, limit=[2.0]).init(torch.zeros(1), 3), r"limit must be one number, or one for each of the 3 workers; got"),
         (lambda: MindFlayer(LR, (1, 2)).init(torch.zeros(1), 3), r"trials must be one number, or one for each of the 3 workers; got \(1"),
     ],
 )  # fmt: skip

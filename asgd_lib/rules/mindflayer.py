@@ -50,14 +50,19 @@ class MindFlayer:
 
     def init(self, x0: Tensor, n: int) -> MindFlayerState:
         for name in ("trials", "limit", "success"):
-            if len(_each(getattr(self, name))) not in (n, 1):
-                raise ValueError(f"{name} must be one number, or one for each of the {n} workers; got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if hasattr(value, "__len__") and len(value) != n:
+                raise ValueError(f"{name} must be one number, or one for each of the {n} workers; got {value!r}.")
         return MindFlayerState(x0, 0, n, x0, torch.zeros_like(x0))
+
+    def gradients(self, worker: int) -> float:
+        """Mean number of gradients of `worker` in a round, p_i B_i."""
+        trials, success = (value[worker] if hasattr(value, "__len__") else value for value in (self.trials, self.success))
+        return trials * success
 
     def expected(self, n: int) -> float:
         """Mean number of gradients in a round, sum_i p_i B_i."""
-        trials, success = (_each(value) for value in (self.trials, self.success))
-        return float(sum(trials[i % len(trials)] * success[i % len(success)] for i in range(n)))
+        return float(sum(self.gradients(worker) for worker in range(n)))
 
     def receive(self, s: MindFlayerState, a: Arrival) -> MindFlayerState:
         # All of a round read the model after the last arrival of the round before: the first has delay 0, the others 1.
@@ -82,8 +87,7 @@ class Vecna(MindFlayer):
         return float(n)
 
     def weighed(self, a: Arrival) -> Tensor:
-        trials, success = (_each(value) for value in (self.trials, self.success))
-        return a.grad / (trials[a.worker % len(trials)] * success[a.worker % len(success)])
+        return a.grad / self.gradients(a.worker)
 
 
 def _each(value: float | Sequence[float]) -> Sequence[float]:

@@ -203,13 +203,6 @@ def test_bfloat16_has_eight_bits():
     assert to_bfloat16(torch.empty(3, 0)).shape == (3, 0) and to_bfloat16(x.float()).dtype == torch.float32
 
 
-class Still(Slope):
-    """No gradient at all."""
-
-    def grad(self, x, worker, job, seed):
-        return torch.zeros_like(x)
-
-
 @pytest.mark.parametrize(("skip", "wait", "early"), [(4, 1, False), (8, 2, False), (8, 8, False), (1, 1, False), (2, 1, True)])
 def test_the_spread_of_the_nodes_contracts(skip, wait, early):
     rule = DASO(0.1, skip=skip, wait=wait, early_return=early).rule

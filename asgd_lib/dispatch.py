@@ -14,8 +14,8 @@ from asgd_lib.trace import LOST, Trace
 class Dispatch:
     """Jobs by number, in the order in which they are handed out; it is also the `View` that policies see.
 
-    Whoever runs the clock says how a job begins (`begin`) and what the rule counts (`k`, `ready`), sets `now` (s), and calls `finish` when
-    a job has ended.
+    Whoever runs the clock says how a job begins (`begin`), what the rule counts (`k`, `age`) and whom it lets compute (`ready`), sets `now`
+    (s), and calls `finish` when a job has ended.
     """
 
     def __init__(self, n: int, policy: Policy, seed: int):

@@ -18,7 +18,8 @@ from asgd_lib.trace import Trace
 class FromTrace:
     """Worker i's j-th gradient takes as long as its j-th took in the recording; past the end, the recording starts again.
 
-    `source`: a `Trace`, the path of a saved one (.npz), or of a CSV file with columns `worker` and `seconds`, or `worker`, `start`, `end`.
+    `source`: a `Trace`, the path of a saved one (.npz), of the journal of a real run, or of a CSV file with columns `worker` and `seconds`,
+    or `worker`, `start`, `end`.
     Raises ValueError where a worker between 0 and the highest number has no gradient in the recording.
     """
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, chosen
+from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, asked
 
 from asgd_lib.atomic import atomic_path
 
@@ -57,13 +57,7 @@ def accept(committed: Path, result: Path) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("only", nargs="*", help="beginnings of notebook names; all if none is given")
-    try:
-        notebooks = chosen(parser.parse_args().only)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    _, notebooks = asked(argparse.ArgumentParser(description=__doc__))
     results = ROOT / "results" / "quick"
     refused = {path: why for path in notebooks if (why := refusal(path, results / path.name))}
     for path, why in refused.items():

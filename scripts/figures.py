@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, chosen, cores, environment
+from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, asked, cores, environment
 
 
 @dataclass
@@ -164,19 +164,13 @@ def say(finished: int, total: int, event: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("only", nargs="*", help="beginnings of notebook names; all if none is given")
     parser.add_argument("--preset", choices=["quick", "full"], default="quick")
     parser.add_argument("--jobs", type=int, default=cores(), help="notebooks at once")
-    asked = parser.parse_args()
+    given, notebooks = asked(parser)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    results = ROOT / "results" / asked.preset
+    results = ROOT / "results" / given.preset
     (results / "verdicts").mkdir(parents=True, exist_ok=True)
-    try:
-        notebooks = chosen(asked.only)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if asked.preset == "full":
+    if given.preset == "full":
         for path in [path for path in notebooks if up_to_date(path, results / path.name)]:
             print(f"{path.stem} is up to date")
             notebooks.remove(path)
@@ -185,7 +179,7 @@ def main() -> int:
     began = time.monotonic()
     total = len(notebooks)
     try:
-        failed = run_all(longest_first(notebooks), asked.preset, results, asked.jobs)
+        failed = run_all(longest_first(notebooks), given.preset, results, given.jobs)
     except KeyboardInterrupt:
         print("Stopped; finished notebooks are kept, unfinished ones left nothing behind.", file=sys.stderr)
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,17 @@ def chosen(only: list[str]) -> list[Path]:
         names = ", ".join(path.stem for path in everything) or "none at all"
         raise ValueError(f"No notebook begins with {' or '.join(only) or 'a digit'}; there are: {names}.")
     return found
+
+
+def asked(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[Path]]:
+    """What the command line says, and the notebooks that it names; status 2, with a sentence, where it names none that is there."""
+    parser.add_argument("only", nargs="*", help="beginnings of notebook names; all if none is given")
+    given = parser.parse_args()
+    try:
+        return given, chosen(given.only)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def environment(results: Path) -> dict[str, str]:

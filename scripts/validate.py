@@ -7,17 +7,11 @@ import subprocess
 import sys
 import tempfile
 
-from notebook_kernel import ROOT, chosen, cores, environment
+from notebook_kernel import ROOT, asked, cores, environment
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("only", nargs="*", help="beginnings of notebook names; all if none is given")
-    try:
-        notebooks = chosen(parser.parse_args().only)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    _, notebooks = asked(argparse.ArgumentParser(description=__doc__))
     results = ROOT / "results" / "scratch"
     (results / "verdicts").mkdir(parents=True, exist_ok=True)
     jobs = min(cores(), len(notebooks))

@@ -17,6 +17,8 @@ from asgd_lib.methods import Method
 from asgd_lib.sweep import sweep
 
 COLUMNS = ("problem", "split", "cluster", "method", "lr", "edge", "seed", "seconds", "outcome", "level")
+_MARGIN = 1.5  # how much longer than the tuning runs took the judging runs are at first
+_PARTS = 4  # in these parts of the horizon
 
 
 def compare(
@@ -27,7 +29,7 @@ def compare(
     tuning_seeds: Iterable[int] = (100, 101),
     seeds: Iterable[int] = (0, 1, 2, 3, 4),
     every: int | None = None,
-    first_look: float = 0.25,
+    first_look: float = 0.5,
     own_traces: bool = False,
     cache: str | os.PathLike | None = None,
     jobs: int | None = 1,
@@ -42,9 +44,10 @@ def compare(
     the mean metric of the last quarter of the time, over the target.
 
     Runs are evaluated every `every` arrivals (default: n). All seeds of a scenario share its trace; with `own_traces` each meets its own.
-    Entries are first run for the share `first_look` of the horizon, and only those that have no step size with which all seeds are there
-    by then are run to its end: a longer run cannot make a better step size out of one that is later, so the table is that of
-    `first_look=1`. `cache` is a folder as for `sweep`; `jobs` scenarios are computed side by side.
+    Entries are tuned in runs for the share `first_look` of the horizon, and only those that have no step size with which all seeds are
+    there by then in runs to its end: a longer run cannot make a better step size out of one that is later. How long the judging runs
+    are at first is guessed from the tuning. All this saves time and changes nothing: the table is that of `first_look=1`. `cache` is a
+    folder as for `sweep`; `jobs` scenarios are computed side by side.
 
     Raises ValueError for no entry, no scenario, a name given twice, and seeds that are used for both tuning and judging.
     """
@@ -68,8 +71,9 @@ def compare(
 
 
 def _play(this: _Round, lrs: list[float], tuning_seeds: list[int], seeds: list[int]) -> pd.DataFrame:
-    best = best_steps(this.run({entry.name: lrs for entry in this.entries}, tuning_seeds))
-    table = this.run({name: [lr] for name, lr in best.items()}, seeds)
+    scores = this.tune(lrs, tuning_seeds)
+    best = best_steps(scores)
+    table = this.judge(best, scores, seeds)
     for name, value in zip(("problem", "split", "cluster"), this.scenario.key, strict=True):
         table[name] = value
     moves = table["outcome"].ne("stalled").groupby(table["method"]).transform("any")  # who makes no step has no best step size
@@ -99,20 +103,32 @@ class _Round:
         self, entries: list[Entry], scenario: Scenario, every: int, first_look: float, own_traces: bool, cache: str | os.PathLike | None
     ):
         self.entries, self.scenario, self.every = entries, scenario, count("every", every)
-        self._looks = [first_look, 1.0] if first_look < 1 else [1.0]
-        self._own_traces, self._cache = own_traces, cache
+        self._first_look, self._own_traces, self._cache = first_look, own_traces, cache
 
-    def run(self, lrs: dict[str, list[float]], seeds: list[int]) -> pd.DataFrame:
-        """Scores (`outcomes`) of every entry at its `lrs`; of those that are there early, only what the first look saw."""
-        left, parts = list(self.entries), []
-        for look in self._looks:
-            scores = self._scores([entry.at(lr) for entry in left for lr in lrs[entry.name]], seeds, look)
+    def tune(self, lrs: list[float], seeds: list[int]) -> pd.DataFrame:
+        """Scores (`outcomes`) of every entry at every step size; of those that are there early, only what the first look saw."""
+        return self._run({entry.name: lrs for entry in self.entries}, seeds, {entry.name: self._first_look for entry in self.entries})
+
+    def judge(self, best: dict[str, float], scores: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
+        """Scores of every entry at its `best` step size, at first for half as long again as its tuning seeds (`scores`) took."""
+        at_best = scores[scores["lr"] == scores["method"].map(best)]
+        longest = _MARGIN * (at_best.groupby("method")["seconds"].max() + self.scenario.hold) / self.scenario.horizon
+        shares = (np.ceil(_PARTS * longest) / _PARTS).clip(upper=1.0)  # few different lengths: methods of one length share their traces
+        first = dict.fromkeys(best, 1.0) if self._first_look == 1 else shares.to_dict()
+        return self._run({name: [lr] for name, lr in best.items()}, seeds, first)
+
+    def _run(self, lrs: dict[str, list[float]], seeds: list[int], first: dict[str, float]) -> pd.DataFrame:
+        """Scores of every entry at its `lrs`, after the share `first` of the horizon if all seeds are there with one of them, else all."""
+        parts, late = [], []
+        for look in sorted({*first.values(), 1.0}):
+            again = late if look == 1 else []
+            some = [entry for entry in self.entries if first[entry.name] == look or entry in again]
+            if not some:
+                continue
+            scores = self._scores([entry.at(lr) for entry in some for lr in lrs[entry.name]], seeds, look)
             there = scores["outcome"].eq("reached").groupby([scores["method"], scores["lr"]]).all().groupby("method").any()
-            done = scores["method"].map(there) | (look == self._looks[-1])
-            parts.append(scores[done])
-            left = [entry for entry in left if not there[entry.name]]
-            if not left:
-                break
+            parts.append(scores[scores["method"].map(there) | (look == 1)])
+            late += [entry for entry in some if not there[entry.name]]
         return pd.concat(parts, ignore_index=True)
 
     def _scores(self, methods: list[Method], seeds: list[int], look: float) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Run the notebooks, as many at once as there are cores, into results/quick or results/full.
 
 One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1. Notebooks that measure
-clocks, those with `"asgd_lib": {"runs_alone": true}` in their metadata, come last and have the machine to themselves.
+clocks, those with `"asgd_lib": {"measures": true}` in their metadata, come last. They compute beside others until they ask for quiet
+(`asgd_lib.distributed.quiet`), which they get when all others have ended or ask, too; from then on they have the machine to themselves.
 """
 
 from __future__ import annotations
@@ -22,16 +23,29 @@ from pathlib import Path
 import psutil
 from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, asked, cores, environment
 
+from asgd_lib.distributed import quiet
+
 
 @dataclass
 class Run:
-    """One notebook under way: where it is and goes to, its process, when it began (seconds, monotonic), and its stderr."""
+    """One notebook under way: where it is and goes to, its process, when it began (seconds, monotonic), its stderr, where it asks."""
 
     notebook: Path
     results: Path
     process: subprocess.Popen
     began: float
     log: Path
+    desk: Path
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for quiet, or has it."""
+        return (self.desk / quiet.ASKED).exists()
+
+    @property
+    def measures(self) -> bool:
+        """Whether it has the machine to itself."""
+        return (self.desk / quiet.GRANTED).exists()
 
 
 def longest_first(notebooks: list[Path]) -> list[Path]:
@@ -40,9 +54,9 @@ def longest_first(notebooks: list[Path]) -> list[Path]:
     return sorted(notebooks, key=lambda path: -seconds.get(path.stem, float("inf")))
 
 
-def runs_alone(notebook: Path) -> bool:
-    """Whether `notebook` says in its metadata that another one beside it would spoil what it measures."""
-    return bool(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("asgd_lib", {}).get("runs_alone", False))
+def measures(notebook: Path) -> bool:
+    """Whether `notebook` says in its metadata that it will ask for quiet, because another one beside it would spoil what it measures."""
+    return bool(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("asgd_lib", {}).get("measures", False))
 
 
 def values(notebook: Path) -> Path:
@@ -62,7 +76,9 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
     if preset == "full" and values(notebook).exists():
         command += ["--parameters", str(values(notebook))]
     log = scratch / f"{notebook.stem}.log"
-    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch)}
+    desk = scratch / f"{notebook.stem}.desk"
+    desk.mkdir()
+    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch), quiet.FOLDER: str(desk)}
     with log.open("w") as errors:
         process = subprocess.Popen(
             command,
@@ -73,7 +89,13 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
             env=env,
             start_new_session=True,
         )
-    return Run(notebook, results, process, time.monotonic(), log)
+    return Run(notebook, results, process, time.monotonic(), log, desk)
+
+
+def answer(running: list[Run]) -> None:
+    """Give the machine to the first that asks for quiet, if nobody computes beside it."""
+    if running and all(run.asks for run in running) and not any(run.measures for run in running):
+        (running[0].desk / quiet.GRANTED).touch()
 
 
 @contextmanager
@@ -113,20 +135,20 @@ def stop(runs: list[Run]) -> None:
 
 
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
-    """Run the notebooks in `waiting`, `jobs` at a time but those that run alone; the names of those that failed."""
+    """Run the notebooks in `waiting`, `jobs` at a time unless one has the machine to itself; the names of those that failed."""
     failed, finished, total = [], 0, len(waiting)
-    alone = {path for path in waiting if runs_alone(path)}
-    waiting = sorted(waiting, key=lambda path: path in alone)
+    waiting = sorted(waiting, key=measures)
     running: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
         try:
             while waiting or running:
-                while waiting and len(running) < (1 if waiting[0] in alone else jobs):
+                while waiting and len(running) < jobs and not any(run.measures for run in running):
                     with undisturbed():
                         run = start(waiting.pop(0), preset, results, Path(scratch))
                         running.append(run)
                     say(finished, total, f"{run.notebook.stem} started")
                 time.sleep(0.05)
+                answer(running)
                 for run in [run for run in running if run.process.poll() is not None]:
                     running.remove(run)
                     finished += 1

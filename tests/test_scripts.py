@@ -85,18 +85,27 @@ def test_a_failing_notebook_is_kept_apart_and_does_not_stop_the_others(tmp_path,
     assert "cell [3] (`n / 0` ...) raised ZeroDivisionError: division by zero" in lines[1]
 
 
-def test_notebooks_that_measure_run_alone_and_last(tmp_path, capsys):
-    paths = [write(tmp_path / f"{name}.ipynb", "1") for name in "abcd"]
+def test_notebooks_that_measure_come_last_and_then_have_the_machine_to_themselves(tmp_path, capsys):
+    note = "import time\nfrom asgd_lib.distributed.quiet import wait_for_quiet\ndef say(what): print(what, time.monotonic())"
+    clock = f"{note}\nsay('began')\nwait_for_quiet()\nsay('quiet')\ntime.sleep(0.3)\nsay('ended')"
+    paths = [write(tmp_path / f"{name}.ipynb", clock if name in "ac" else f"{note}\nsay('began')\nsay('ended')") for name in "abcd"]
     for path in paths[::2]:
         notebook = nbformat.read(path, 4)
-        notebook.metadata["asgd_lib"] = {"runs_alone": True}
+        notebook.metadata["asgd_lib"] = {"measures": True}
         nbformat.write(notebook, path)
-    assert [figures.runs_alone(path) for path in paths] == [True, False, True, False]
+    assert [figures.measures(path) for path in paths] == [True, False, True, False]
     (tmp_path / "out").mkdir()
     assert figures.run_all(paths, "quick", tmp_path / "out", jobs=2) == []
     events = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
-    assert events[:2] == [["b", "started"], ["d", "started"]] and sorted(events[2:4]) == [["b", "finished"], ["d", "finished"]]
-    assert events[4:] == [["a", "started"], ["a", "finished"], ["c", "started"], ["c", "finished"]]
+    assert [name for name, what in events if what == "started"] == ["b", "d", "a", "c"] and len(events) == 8
+    at = {
+        (name, word): float(moment)
+        for name in "abcd"
+        for word, moment in (line.split() for line in printed(tmp_path / "out" / f"{name}.ipynb").splitlines())
+    }
+    first, second = sorted("ac", key=lambda name: at[name, "quiet"])
+    assert at[first, "quiet"] > max(at["b", "ended"], at["d", "ended"]) and at[second, "quiet"] > at[first, "ended"]
+    assert at[second, "began"] < at[first, "quiet"] or at[second, "began"] > at[first, "ended"], "one computed while the other measured"
 
 
 def test_stopping_ends_kernels_and_leaves_no_file(tmp_path):

@@ -42,7 +42,7 @@ class _Aged:
         chosen = [row for row, age in zip(table, ages, strict=True) if age <= oldest]
         g = torch.zeros_like(s.x)
         for row in chosen:
-            g = g + row
+            g += row
         return AgedState(s.x - self.lr * (g / max(1, len(chosen))), s.k + bool(chosen), s.n, table, versions)
 
 

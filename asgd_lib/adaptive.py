@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from asgd_lib.arguments import guard
 from asgd_lib.checks import count
 from asgd_lib.clusters import Cluster
 from asgd_lib.methods import Method
@@ -52,3 +53,6 @@ def _resolved(method: Method, phases: tuple) -> Method:
     given = {k: v for k, v in method.hyperparameters.items() if k not in ("warm_up", "cool_down", "skip")}
     rule = replace(method.rule, schedule=schedule, warm_up=0, cool_down=0)
     return replace(method, rule=rule, hyperparameters=given | {"schedule": schedule})
+
+
+guard(__name__, costly=True)

@@ -70,6 +70,13 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None, remedy
     return whole
 
 
+def columns(name: str, table: Any, *needed: str) -> None:
+    """Raise ValueError unless the DataFrame `table` has all columns that are `needed`."""
+    for column in needed:
+        if column not in table:
+            raise ValueError(f"The {name} has no column {column!r}; it has {', '.join(map(str, table.columns))}.")
+
+
 def choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
     """Raise ValueError unless `value` is one of `allowed`."""
     try:

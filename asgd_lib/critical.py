@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from asgd_lib.checks import count
+from asgd_lib.arguments import guard
+from asgd_lib.checks import count, inside, positive
 from asgd_lib.clusters import Cluster
 from asgd_lib.history import stable_lr
 from asgd_lib.methods import Method
@@ -35,6 +37,8 @@ def critical_lr(
     """
     n = cluster.n
     low = 0.25 / n if low is None else low
+    positive("low", low)
+    inside("high", high, low, math.inf, open_high=True)
     arrivals = count("arrivals", 300 * n if arrivals is None else arrivals, least=200)
     unit = Quadratic(torch.ones(n, 1), torch.zeros(n, 1), x0=torch.ones(1))
     trace = simulate(cluster, method(low), arrivals=arrivals, seed=seed)
@@ -42,3 +46,6 @@ def critical_lr(
         methods = [method(float(lr)) for lr in np.geomspace(low, high, count("steps", steps, least=3))]
         low, high = stable_lr(replay(trace, methods, unit, every=arrivals // 100))
     return float((low * high) ** 0.5)
+
+
+guard(__name__, costly=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from asgd_lib.checks import positive
+from asgd_lib.arguments import held
+from asgd_lib.checks import inside, positive
 from asgd_lib.policies import (
     Barrier,
     BroadcastFirst,
@@ -104,7 +105,7 @@ class Row:
         if unknown:
             raise TypeError(f"{self.name} has no hyperparameter {unknown[0]!r}; it takes {', '.join(allowed)}.")
         positive("lr", lr)
-        rule = self.rule(lr=lr, **hyperparameters)
+        rule = held(self.rule, self.name, (), {"lr": lr} | hyperparameters)
         policy = self.policy(rule) if not hasattr(self.policy, "react") else self.policy
         return Method(policy, rule, self.name, self.source, hyperparameters)
 
@@ -132,6 +133,7 @@ def _fedbuff(lr: float | Tensor, buffer: int = 4) -> Buffered:
 
 
 def _minibatch(lr: float | Tensor, momentum: float | Tensor = 0.0) -> Rule:
+    inside("momentum", momentum, 0.0, 1.0, open_high=True)
     return Momentum(lr, momentum, of=Buffered) if momentum else Buffered(lr)
 
 

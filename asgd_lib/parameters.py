@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from asgd_lib import checks
+from asgd_lib.arguments import guard
 
 _LITERALS = (bool, int, float, str, list, tuple, dict, set, type(None))
 _NOT_OURS = {"In", "Out", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
@@ -184,3 +185,6 @@ def _hint(value: Any) -> str:
     except ValueError:
         return ""
     return " It came as a string: YAML takes 1.0e-3 for a number, but 1e-3 and '1' for text."
+
+
+guard(__name__)

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from asgd_lib import rng
+from asgd_lib.arguments import guard
 from asgd_lib.checks import count, inside, positive
 
 _BLOCK = 1024  # draws hashed at once
@@ -177,3 +178,6 @@ def _workers(seed: int, block: int, n: int) -> tuple[int, ...]:
 def _permutation(seed: int, stream: str, index: int, n: int) -> tuple[int, ...]:
     draws = rng.uniform(rng.key(seed, rng.stream(stream), index), n)
     return tuple(torch.argsort(draws, stable=True).tolist())
+
+
+guard(__name__)

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from asgd_lib.arguments import guard
 from asgd_lib.checks import count, positive
 from asgd_lib.history import History
 from asgd_lib.methods import Method
@@ -167,3 +168,6 @@ def _run(
             updates.append(state.k)
     report((arrivals - reported) / arrivals if arrivals else 1.0)
     history.end(runs, final, status)
+
+
+guard(__name__, costly=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from heapq import heappop, heappush, heapreplace
 
+from asgd_lib.arguments import guard
 from asgd_lib.checks import count, non_negative
 from asgd_lib.clusters import Cluster
 from asgd_lib.dispatch import Dispatch
@@ -147,3 +148,6 @@ class _Loop(Dispatch):
             self.now = now
         self.arrivals, self.created = len(arrived), len(workers)
         self.outstanding = self.created - self.arrivals - len(self.lost)
+
+
+guard(__name__, costly=True)

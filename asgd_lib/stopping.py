@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from asgd_lib.arguments import guard
 from asgd_lib.checks import count
 from asgd_lib.policies import Job, Restart, View
 
@@ -84,3 +85,6 @@ class Only:
 
     def react(self, job: Job, view: View) -> Iterable[int]:
         return (job.worker,)
+
+
+guard(__name__)

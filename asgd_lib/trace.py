@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asgd_lib import journal
+from asgd_lib.arguments import guard
 from asgd_lib.atomic import atomic_path
 
 SCHEMA = "1"
@@ -130,7 +131,7 @@ def _frozen(name: str, values, dtype: type | None) -> NDArray:
 
 
 def _validate(trace: Trace) -> None:
-    arrivals = len(trace.job)
+    arrivals = trace.job.size
 
     def refuse(bad, sentence: str) -> None:
         bad = np.atleast_1d(bad)
@@ -158,3 +159,6 @@ def _validate(trace: Trace) -> None:
     jobs = np.sort(np.concatenate([trace.job, trace.lost["job"]]))
     refuse(jobs < 0, "job numbers must not be negative.")
     refuse((jobs[1:] == jobs[:-1]).any(), "two rows carry the same job number.")
+
+
+guard(__name__)

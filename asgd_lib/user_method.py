@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from asgd_lib.arguments import guard
 from asgd_lib.fingerprint import fingerprint
 from asgd_lib.methods import METHODS, Row
 from asgd_lib.policies import Greedy
@@ -211,3 +212,6 @@ def _has(path: str | Path, found: dict[str, Any]) -> str:
 def _file(thing: Any) -> str:
     module = sys.modules.get(getattr(thing, "__module__", ""), None)
     return getattr(module, "__file__", "")
+
+
+guard(__name__)

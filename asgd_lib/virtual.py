@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from torch import Tensor
 
+from asgd_lib.arguments import guard
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import replay
@@ -29,3 +30,6 @@ def virtual_iterate(trace: Trace, method: Method, problem: Problem, *, seeds: It
     seeds = list(seeds)
     x, y = (replay(t, method, problem, seeds=seeds, every=max(1, len(t))).attrs["x"] for t in (trace, landed(trace)))
     return x, y
+
+
+guard(__name__, costly=True)

@@ -4,6 +4,7 @@ Every cluster is a frozen dataclass with `n` workers and a `clock(seed)`. Durati
 worker has had, so two policies on one seed meet the same luck.
 """
 
+from asgd_lib.arguments import guard
 from asgd_lib.clusters.base import Cluster
 from asgd_lib.clusters.fixed import Fixed, equal, spread, straggler
 from asgd_lib.clusters.network import Link, Network, Nodes
@@ -29,3 +30,5 @@ __all__ = [
     "Network",
     "Nodes",
 ]
+
+guard(__name__)

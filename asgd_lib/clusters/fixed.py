@@ -15,7 +15,7 @@ _MOST = 1_000_000  # workers: they lie in memory side by side, and more are a sl
 class Fixed:
     """Worker i always takes `seconds[i]` for a gradient: the fixed computation model of the time-complexity papers."""
 
-    seconds: Sequence[float]
+    seconds: float | Sequence[float]
 
     def __post_init__(self):
         object.__setattr__(self, "seconds", per_worker("seconds", self.seconds))

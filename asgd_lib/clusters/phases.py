@@ -20,8 +20,8 @@ class Switching:
     together.
     """
 
-    fast: Sequence[float]
-    slow: Sequence[float]
+    fast: float | Sequence[float]
+    slow: float | Sequence[float]
     period: float = 10.0
     stagger: bool = True
 

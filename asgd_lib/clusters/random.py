@@ -29,7 +29,7 @@ class _Random:
 class Exponential(_Random):
     """Exponential times with mean `mean[i]` seconds: the memoryless worker of queueing theory."""
 
-    mean: Sequence[float]
+    mean: float | Sequence[float]
 
     def __post_init__(self):
         object.__setattr__(self, "mean", per_worker("mean", self.mean))
@@ -49,7 +49,7 @@ class TruncatedNormal(_Random):
     DuDe-ASGD's experiments draw gradient times from a truncated normal; where it is truncated is our reading.
     """
 
-    mean: Sequence[float]
+    mean: float | Sequence[float]
     std: float | Sequence[float] = 1.0
     low: float = 0.0
 
@@ -75,8 +75,8 @@ class TruncatedNormal(_Random):
 class LogNormal(_Random):
     """Log-normal times with median `median[i]` seconds and log-scale spread `sigma` (0 gives `Fixed`)."""
 
-    median: Sequence[float]
-    sigma: float = 1.0
+    median: float | Sequence[float]
+    sigma: float | Sequence[float] = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "median", per_worker("median", self.median))
@@ -94,8 +94,8 @@ class LogNormal(_Random):
 class Pareto(_Random):
     """Heavy-tailed times, P(T > t) = (least[i] / t)**shape for t >= `least[i]` seconds; infinite mean for `shape` <= 1."""
 
-    least: Sequence[float]
-    shape: float = 1.5
+    least: float | Sequence[float]
+    shape: float | Sequence[float] = 1.5
 
     def __post_init__(self):
         object.__setattr__(self, "least", per_worker("least", self.least))
@@ -113,8 +113,8 @@ class Pareto(_Random):
 class Uniform(_Random):
     """Times uniform between `low[i]` and `high[i]` seconds."""
 
-    low: Sequence[float]
-    high: Sequence[float]
+    low: float | Sequence[float]
+    high: float | Sequence[float]
 
     def __post_init__(self):
         object.__setattr__(self, "low", per_worker("low", self.low))

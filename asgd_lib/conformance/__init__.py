@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from asgd_lib.arguments import guard
 from asgd_lib.conformance import bits, conduct, counts, purity
 from asgd_lib.conformance.failure import Make, Nonconforming
 from asgd_lib.conformance.setting import SLOWER, delays_met
@@ -80,3 +81,5 @@ def _told(error: Exception, make: Make) -> str:
 
 
 __all__ = ["CHECKS", "Finding", "Make", "Nonconforming", "conform", "delays"]
+
+guard(__name__, costly=True)

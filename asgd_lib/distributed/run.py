@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from asgd_lib.arguments import guard
 from asgd_lib.checks import count
 from asgd_lib.clusters import Cluster
 from asgd_lib.distributed.children import Children, Fault
@@ -50,11 +51,11 @@ def serve(
     n = problem.n if n_workers is None else count("n_workers", n_workers)
     if n != problem.n:
         raise ValueError(f"The problem is split over {problem.n} workers and n_workers is {n}; split the data over as many as there are.")
+    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout)
     if cluster is not None and cluster.n != n:
         raise ValueError(f"The cluster has {cluster.n} workers and the problem {n}; they must agree.")
     for fault in faults:
         count("the worker of a fault", fault.worker, least=0, most=n - 1)
-    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout)
     here = place()
     if here is not None:
         if faults:
@@ -77,3 +78,6 @@ def _serve_at(here: Place, run: Run, timeout: float) -> Served | None:
         return work_at(run.problem, here, run.seed, timeout)
     run.open()
     return run.serve(here.store(), here.line, here.host)
+
+
+guard(__name__, costly=True)

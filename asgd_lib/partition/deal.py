@@ -8,9 +8,10 @@ can hang; no worker is empty unless `min_size=0` allows it. Errors are ValueErro
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from asgd_lib import checks
 from asgd_lib.partition import arguments
@@ -18,14 +19,14 @@ from asgd_lib.partition import arguments
 Parts = list[np.ndarray]
 
 
-def iid(labels_or_n: Any, n_workers: int, *, seed: int = 0) -> Parts:
+def iid(labels_or_n: ArrayLike | Sequence[str], n_workers: int, *, seed: int = 0) -> Parts:
     """A random permutation of the N samples in `n_workers` equal cuts (sizes differ by at most one)."""
     total = arguments.samples(labels_or_n)
     n = arguments.workers(n_workers, total)
     return _sorted(np.array_split(_rng("iid", seed).permutation(total), n))
 
 
-def dirichlet(labels: Any, n_workers: int, alpha: float = 0.5, *, seed: int = 0, min_size: int = 1) -> Parts:
+def dirichlet(labels: ArrayLike | Sequence[str], n_workers: int, alpha: float = 0.5, *, seed: int = 0, min_size: int = 1) -> Parts:
     """Label skew: class c is split by p_c ~ Dirichlet(alpha, ..., alpha) over the workers (Yurochkin et al. 2019).
 
     alpha -> infinity gives every worker the global class mix, alpha -> 0 gives each class to one worker. Where that
@@ -36,7 +37,7 @@ def dirichlet(labels: Any, n_workers: int, alpha: float = 0.5, *, seed: int = 0,
     return _skewed("dirichlet", labels, n_workers, alpha, seed, min_size)
 
 
-def quantity_skew(labels_or_n: Any, n_workers: int, alpha: float = 0.5, *, seed: int = 0, min_size: int = 1) -> Parts:
+def quantity_skew(labels_or_n: ArrayLike | Sequence[str], n_workers: int, alpha: float = 0.5, *, seed: int = 0, min_size: int = 1) -> Parts:
     """Size skew: sizes N q, q ~ Dirichlet(alpha, ..., alpha), filled at random (Li et al. 2022, NIID-Bench).
 
     Workers with fewer than `min_size` samples are topped up as in `dirichlet`.
@@ -44,7 +45,7 @@ def quantity_skew(labels_or_n: Any, n_workers: int, alpha: float = 0.5, *, seed:
     return _skewed("quantity_skew", arguments.samples(labels_or_n), n_workers, alpha, seed, min_size)
 
 
-def shards(labels: Any, n_workers: int, shards_per_worker: int = 2, *, seed: int = 0) -> Parts:
+def shards(labels: ArrayLike | Sequence[str], n_workers: int, shards_per_worker: int = 2, *, seed: int = 0) -> Parts:
     """Sort by label, cut into `n_workers * shards_per_worker` equal shards, deal them at random (McMahan et al. 2017).
 
     A worker sees at most `shards_per_worker` classes if every class border is a cut, at most twice that if no class is
@@ -60,7 +61,7 @@ def shards(labels: Any, n_workers: int, shards_per_worker: int = 2, *, seed: int
     return _sorted([np.concatenate([cuts[shard] for shard in hand]) for hand in hands])
 
 
-def feature_skew(X: Any, n_workers: int, strength: float = 1.0, *, seed: int = 0) -> Parts:
+def feature_skew(X: ArrayLike, n_workers: int, strength: float = 1.0, *, seed: int = 0) -> Parts:
     """Covariate skew: sort by the first principal component, blended with a random order, and cut into equal parts.
 
     The key of a sample is strength * (rank of its projection) + (1 - strength) * (rank in a random permutation): 1 is a
@@ -89,7 +90,7 @@ def _sorted(parts: Parts) -> Parts:
     return [np.sort(part).astype(np.int64) for part in parts]
 
 
-def _skewed(name: str, labels: Any, n_workers: int, alpha: float, seed: int, min_size: int) -> Parts:
+def _skewed(name: str, labels: ArrayLike | Sequence[str], n_workers: int, alpha: float, seed: int, min_size: int) -> Parts:
     codes = arguments.classes(labels)
     least = checks.count("min_size", min_size, least=0)
     n = arguments.workers(n_workers, len(codes), least)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
+from asgd_lib import checks
 from asgd_lib.partition import arguments
 
 
-def counts(parts: Sequence[Any], labels: Any) -> np.ndarray:
+class Objective(Protocol):
+    """What can be measured of a problem without an engine: its start, and exact gradients."""
+
+    x0: torch.Tensor
+
+    def full_grad(self, x: torch.Tensor, worker: int | None = None) -> torch.Tensor:
+        """The exact gradient of f_worker, or of f, at `x`."""
+
+
+def counts(parts: Sequence[Sequence[Any]], labels: ArrayLike | Sequence[str]) -> np.ndarray:
     """`(n_workers, classes)` int64: how many samples of each class (in the labels' sorted order) each worker holds."""
     codes = arguments.classes(labels)
     table = np.zeros((len(parts), codes.max() + 1), dtype=np.int64)
@@ -24,7 +35,9 @@ def counts(parts: Sequence[Any], labels: Any) -> np.ndarray:
     return table
 
 
-def report(parts: Sequence[Any], labels: Any, problem: Any = None, x: torch.Tensor | None = None) -> pd.DataFrame:
+def report(
+    parts: Sequence[Sequence[Any]], labels: ArrayLike | Sequence[str], problem: Objective | None = None, x: torch.Tensor | None = None
+) -> pd.DataFrame:
     """One row a worker: `worker, size, classes, entropy, tv_distance`, and given a `problem` also `grad_gap_sq`.
 
     `classes` is the number of classes present; `entropy` that of the worker's label mix q, -sum_c q_c log q_c in nats;
@@ -52,13 +65,16 @@ def report(parts: Sequence[Any], labels: Any, problem: Any = None, x: torch.Tens
     return frame
 
 
-def gradient_dissimilarity(problem: Any, n_workers: int, x: torch.Tensor | None = None) -> float:
+def gradient_dissimilarity(problem: Objective, n_workers: int, x: torch.Tensor | None = None) -> float:
     """zeta^2(x) = (1/n) sum_i ||grad f_i(x) - grad f(x)||^2 by full-data gradients, at `x (d,)` or else `x0`."""
     return float(_gaps(problem, n_workers, x).mean())
 
 
-def _gaps(problem: Any, n_workers: int, x: torch.Tensor | None) -> np.ndarray:
+def _gaps(problem: Objective, n_workers: int, x: torch.Tensor | None) -> np.ndarray:
+    checks.count("n_workers", n_workers)
     point = problem.x0 if x is None else x
+    if point.shape != problem.x0.shape:
+        raise ValueError(f"x must have shape {tuple(problem.x0.shape)}, as x0 has; got {tuple(point.shape)}.")
     overall = problem.full_grad(point).double()
     gaps = [(problem.full_grad(point, worker=worker).double() - overall).square().sum() for worker in range(n_workers)]
     return np.array([gap.item() for gap in gaps])

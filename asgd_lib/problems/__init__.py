@@ -6,6 +6,7 @@ l2/2 |x|^2 in every loss; f is the mean of the workers' means, whatever their si
 (default: the training samples).
 """
 
+from asgd_lib.arguments import guard
 from asgd_lib.problems.base import Problem
 from asgd_lib.problems.char_lm import CharLM
 from asgd_lib.problems.linear import LeastSquares, LogisticRegression, Softmax
@@ -28,3 +29,5 @@ __all__ = [
     "TorchModule",
     "delay_independent_least_squares",
 ]
+
+guard(__name__)

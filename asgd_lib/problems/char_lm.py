@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from asgd_lib.checks import count
@@ -23,11 +27,12 @@ class CharLM(TorchModule):
     """
 
     def __init__(
-        self, X, y, parts, batch=32, l2=0.0, *, characters: int = 96, width: int = 8, hidden: int = 64, init_seed: int = 0, test=None
-    ):
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, characters: int = 96,
+        width: int = 8, hidden: int = 64, init_seed: int = 0, test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         for name, value, least in (("characters", characters, 2), ("width", width, 1), ("hidden", hidden, 1)):
             count(name, value, least)
-        rows = torch.as_tensor(X)
+        rows = torch.atleast_1d(torch.as_tensor(X))
         classes_of(torch.as_tensor(y))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(init_seed)

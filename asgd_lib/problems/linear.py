@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from asgd_lib.problems.entropy import cross_entropy, softmax_residual
@@ -17,7 +20,10 @@ class _Linear(Samples):
 
     curvature: float  # upper bound of the loss's second derivative in the scores
 
-    def __init__(self, X, y, parts, batch=32, l2=0.0, *, intercept=True, outputs=1, test=None):
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, intercept: bool = True,
+        outputs: int = 1, test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         super().__init__(X, y, parts, batch, l2, test)
         self.features, self.outputs, self.intercept = self.X.shape[1], outputs, bool(intercept)
         self.x0 = torch.zeros(outputs * (self.features + self.intercept), dtype=self.X.dtype, device=self.X.device)
@@ -79,7 +85,10 @@ class LeastSquares(_Linear):
 
     curvature, classifies = 1.0, False
 
-    def __init__(self, X, y, parts, batch=32, l2=0.0, *, intercept=False, test=None):
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, intercept: bool = False,
+        test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         super().__init__(X, torch.as_tensor(y).to(torch.as_tensor(X).dtype), parts, batch, l2, intercept=intercept, test=test)
 
     def _residual(self, z, y):
@@ -94,7 +103,10 @@ class LogisticRegression(_Linear):
 
     curvature = 0.25
 
-    def __init__(self, X, y, parts, batch=32, l2=0.0, *, intercept=True, test=None):
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, intercept: bool = True,
+        test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         labels = torch.as_tensor(y)
         if not bool(((labels == 0) | (labels == 1)).all()):
             raise ValueError("LogisticRegression needs labels 0 and 1; for more classes use Softmax.")
@@ -115,7 +127,10 @@ class Softmax(_Linear):
 
     curvature = 0.5
 
-    def __init__(self, X, y, parts, batch=32, l2=0.0, *, intercept=True, test=None):
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, intercept: bool = True,
+        test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         super().__init__(X, y, parts, batch, l2, intercept=intercept, outputs=classes_of(torch.as_tensor(y)), test=test)
 
     def _residual(self, z, y):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from asgd_lib import rng
@@ -19,7 +22,10 @@ class MLP(Samples):
     x0 is uniform in +-1/sqrt(in), as torch.nn.Linear's default is, a pure function of `init_seed`.
     """
 
-    def __init__(self, X, y, parts, batch=32, l2=0.0, *, hidden: int = 128, init_seed: int = 0, test=None):
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, hidden: int = 128,
+        init_seed: int = 0, test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         super().__init__(X, y, parts, batch, l2, test)
         features, self.outputs = self.X.shape[1], classes_of(self.y)
         self.hidden = count("hidden", hidden)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from asgd_lib import rng
@@ -24,7 +25,7 @@ class Quadratic:
     Raises ValueError where shapes do not fit, values are not finite, an A_i is not symmetric, or the mean A is not positive definite.
     """
 
-    def __init__(self, A: Tensor, b: Tensor, sigma: float = 0.0, x0: Tensor | None = None):
+    def __init__(self, A: ArrayLike, b: ArrayLike, sigma: float = 0.0, x0: ArrayLike | None = None):
         self.A = torch.as_tensor(A, dtype=torch.float64)
         self.b = torch.as_tensor(b, dtype=torch.float64, device=self.A.device)
         shapes = tuple(self.b.shape), tuple(self.A.shape)

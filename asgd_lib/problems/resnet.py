@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from asgd_lib.checks import count
@@ -24,11 +28,12 @@ class ResNet(TorchModule):
     """
 
     def __init__(
-        self, X, y, parts, batch=32, l2=0.0, *, blocks: int = 3, width: int = 16, channels: int = 3, init_seed: int = 0, test=None
-    ):
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, blocks: int = 3,
+        width: int = 16, channels: int = 3, init_seed: int = 0, test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         for name, value in (("blocks", blocks), ("width", width), ("channels", channels)):
             count(name, value)
-        rows = torch.as_tensor(X)
+        rows = torch.atleast_1d(torch.as_tensor(X))
         side = round((rows.shape[-1] / channels) ** 0.5)
         if rows.ndim != 2 or channels * side * side != rows.shape[-1] or side < 4:
             raise ValueError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from asgd_lib.problems.samples import Samples, classes_of
@@ -23,7 +25,10 @@ class TorchModule(Samples):
     a server is undefined (use GroupNorm).
     """
 
-    def __init__(self, module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], X, y, parts, batch=32, l2=0.0, *, test=None):
+    def __init__(
+        self, module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]],
+        batch: int = 32, l2: float = 0.0, *, test: Sequence[Any] | None = None,
+    ):  # fmt: skip
         super().__init__(X, y, parts, batch, l2, test)
         self.classifies = not self.y.is_floating_point()
         if any(True for _ in module.buffers()):
@@ -79,8 +84,11 @@ class TorchModule(Samples):
 class SmallCNN(TorchModule):
     """conv 3x3 (8) - ReLU - pool 2 - conv 3x3 (16) - ReLU - pool 2 - linear, on square grey images given as rows of pixels."""
 
-    def __init__(self, X, y, parts, batch=32, l2=0.0, *, init_seed: int = 0, test=None):
-        rows = torch.as_tensor(X)
+    def __init__(
+        self, X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]], batch: int = 32, l2: float = 0.0, *, init_seed: int = 0,
+        test: Sequence[Any] | None = None,
+    ):  # fmt: skip
+        rows = torch.atleast_1d(torch.as_tensor(X))
         side = round(rows.shape[-1] ** 0.5)
         if rows.ndim != 2 or side * side != rows.shape[-1] or side < 4:
             raise ValueError(f"SmallCNN needs square images of at least 4 x 4 pixels as rows; got X of shape {tuple(rows.shape)}.")

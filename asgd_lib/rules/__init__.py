@@ -1,5 +1,6 @@
 """What the server does with one arrived gradient: one file a family, one frozen dataclass a rule."""
 
+from asgd_lib.arguments import guard
 from asgd_lib.rules.aged import ACED, DASA
 from asgd_lib.rules.asgd import SGD, Chosen, DelayAdaptive, Rescaled
 from asgd_lib.rules.base import Arrival, Arrivals, Counter, Rule, State, over_runs, update_delays
@@ -59,3 +60,5 @@ __all__ = [
     "Clipped",
     "Decayed",
 ]
+
+guard(__name__)

@@ -64,17 +64,18 @@ class Daso:
         positive("lr", self.lr)
         count("per_node", self.per_node)
         inside("momentum", self.momentum, 0.0, 1.0, open_high=True)
+        plateau = isinstance(self.schedule, str) and self.schedule == PLATEAU
         cycling = phase_of((self.skip, self.wait, self.local_skip))
         if self.epochs is not None:
             lengths(self.epochs, self.warm_up, self.cool_down)
-        elif count("cool_down", self.cool_down, least=0) or self.schedule == PLATEAU:
+        elif count("cool_down", self.cool_down, least=0) or plateau:
             raise ValueError("A cool-down and a plateau schedule need to know when training ends: epochs=90, say.")
-        if self.schedule == PLATEAU and not self.epoch_sync:
+        if plateau and not self.epoch_sync:
             raise ValueError("A plateau schedule needs epoch_sync=True: an epoch's loss is known when all nodes have ended it.")
-        if isinstance(self.schedule, str) and self.schedule != PLATEAU:
+        if isinstance(self.schedule, str) and not plateau:
             raise ValueError(f"schedule must be a tuple of (skip, wait) pairs, or 'plateau'; got {self.schedule!r}.")
         fixed = unroll(cycling, count("warm_up", self.warm_up, least=0), self.cool_down, self.epochs)
-        given = self.schedule not in (None, PLATEAU)
+        given = self.schedule is not None and not isinstance(self.schedule, str)
         if given and (self.warm_up or self.cool_down):
             raise ValueError("A schedule in numbers has its warm-up and cool-down in it: leave warm_up and cool_down at 0.")
         phases = tuple(phase_of(p) for p in self.schedule) if given else fixed
@@ -82,7 +83,7 @@ class Daso:
             raise ValueError("schedule needs at least one phase, (skip, wait).")
         if self.epoch is not None:
             count("epoch", self.epoch)
-        elif len(set(phases)) > 1 or self.epoch_sync or self.schedule == PLATEAU:
+        elif len(set(phases)) > 1 or self.epoch_sync or plateau:
             raise ValueError("Phases, epoch_sync and plateaus go by epochs: say how many batches a GPU computes in one, epoch=100.")
         object.__setattr__(self, "phases", phases)
 

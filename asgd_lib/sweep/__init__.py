@@ -6,10 +6,13 @@ The package can be called: `asgd.sweep(methods, clusters, problems, ...)` is `as
 import sys
 from types import ModuleType
 
+from asgd_lib.arguments import guard
 from asgd_lib.sweep.race import batches, race
 from asgd_lib.sweep.run import sweep, variants
 
 __all__ = ["sweep", "variants", "race", "batches"]
+
+guard(__name__, costly=True)
 
 
 class _Callable(ModuleType):

@@ -32,7 +32,12 @@ def race(
     at about `checkpoints` equally spaced arrivals of its own. Raises ValueError for numbers that make no sense.
     """
     positive("until", until)
+    if not len(names):
+        raise ValueError("A race needs at least one method.")
     positive("lrs", list(lrs))
+    seeds = [count("every seed", seed, least=0) for seed in seeds]
+    if not seeds:
+        raise ValueError("A race needs at least one seed.")
     parts = []
     for seed in seeds:
         workers, objective = cluster(seed), problem(seed)

@@ -69,6 +69,8 @@ def sweep(
     order = {key: (c, p, i, s) for c, p, i, s, key in _places(work, methods, clusters, problems, seeds)}
     if len(order) < len(methods) * len(clusters) * len(problems) * len(seeds):
         raise ValueError("The sweep names a run twice: give every method, cluster, problem and seed once.")
+    if jobs == 0:
+        raise ValueError("jobs must be a number of processes, or -1 for one a core, or None; got 0.")
     store = None if cache is None else Cache(cache)
     known = store.index() if store else {}
     parts = [store.load({known[key] for key in order if key in known})] if order.keys() & known.keys() else []

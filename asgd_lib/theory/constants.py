@@ -4,12 +4,13 @@ measured elsewhere.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from asgd_lib.checks import count, finite, positive
+from asgd_lib.partition.report import Objective
 
 _BLOCK = 32  # draws computed at once
 
@@ -23,13 +24,15 @@ class Constants(NamedTuple):
     zeta_sq: float  # mean over workers of |grad f_i - grad F|^2
 
 
-def problem_constants(problem: Any, minimum: float | None = None, x: Tensor | None = None, draws: int = 256, seed: int = 0) -> Constants:
+def problem_constants(
+    problem: Objective, minimum: float | None = None, x: Tensor | None = None, draws: int = 256, seed: int = 0
+) -> Constants:
     """All four, delta with `minimum` as in `initial_gap`, the others at `x` (d,) (default x0) as in the functions below."""
     sigma_sq = gradient_variance(problem, x, draws, seed)
     return Constants(smoothness(problem, x), initial_gap(problem, minimum), sigma_sq, dissimilarity(problem, x))
 
 
-def smoothness(problem: Any, x: Tensor | None = None, steps: int = 50, radius: float = 1e-3, seed: int = 0) -> float:
+def smoothness(problem: Objective, x: Tensor | None = None, steps: int = 50, radius: float = 1e-3, seed: int = 0) -> float:
     """`problem.L` where it has one, else the largest |grad F(x + v) - grad F(x)| / |v| along a power iteration with |v| = `radius`.
 
     Measured, this is the size of the largest curvature of F near `x` (d,) (default x0), from below; L bounds it everywhere.
@@ -49,7 +52,7 @@ def smoothness(problem: Any, x: Tensor | None = None, steps: int = 50, radius: f
     return largest
 
 
-def initial_gap(problem: Any, minimum: float | None = None) -> float:
+def initial_gap(problem: Objective, minimum: float | None = None) -> float:
     """delta = F(x0) - inf F; inf F is `minimum`, or what the problem knows. ValueError where neither says."""
     minimum = getattr(problem, "minimum", None) if minimum is None else minimum
     if minimum is None:
@@ -58,7 +61,7 @@ def initial_gap(problem: Any, minimum: float | None = None) -> float:
     return float(problem.metrics(problem.x0[None])["loss"][0]) - float(minimum)
 
 
-def gradient_variance(problem: Any, x: Tensor | None = None, draws: int = 256, seed: int = 0) -> float:
+def gradient_variance(problem: Objective, x: Tensor | None = None, draws: int = 256, seed: int = 0) -> float:
     """sigma^2, the mean over workers of E|g_i(x) - grad f_i(x)|^2 at `x` (d,) (default x0).
 
     Exact for quadratics, otherwise the mean over `draws` minibatches of each worker.
@@ -76,14 +79,14 @@ def gradient_variance(problem: Any, x: Tensor | None = None, draws: int = 256, s
     return total / (problem.n * draws)
 
 
-def dissimilarity(problem: Any, x: Tensor | None = None) -> float:
+def dissimilarity(problem: Objective, x: Tensor | None = None) -> float:
     """zeta^2, the mean over workers of |grad f_i(x) - grad F(x)|^2 at `x` (d,) (default x0); exact."""
     x = _point(problem, x)
     mean = problem.full_grad(x)
     return sum(float((problem.full_grad(x, worker) - mean).double().square().sum()) for worker in range(problem.n)) / problem.n
 
 
-def _point(problem: Any, x: Tensor | None) -> Tensor:
+def _point(problem: Objective, x: Tensor | None) -> Tensor:
     if x is None:
         return problem.x0
     if tuple(x.shape) != tuple(problem.x0.shape):

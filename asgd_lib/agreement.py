@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asgd_lib.arguments import guard
+from asgd_lib.checks import count
 from asgd_lib.trace import COLUMNS, Trace
 
 
@@ -32,6 +34,7 @@ def differing_rows(one: Trace, other: Trace, first: int | None = None, columns: 
     By default two arrivals are the same where the same worker computed on the same model; clocks may differ. An arrival that only one of
     the traces has counts as different.
     """
+    columns, first = list(columns), None if first is None else count("first", first, least=0)
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown or not columns:
         raise ValueError(f"columns must be some of {', '.join(COLUMNS)}; got {', '.join(columns) or 'none'}.")
@@ -43,7 +46,7 @@ def differing_rows(one: Trace, other: Trace, first: int | None = None, columns: 
     return max(lengths) - int(same.sum())
 
 
-def delay_distance(one: Any, other: Any) -> float:
+def delay_distance(one: Trace | Sequence[Trace] | Sequence[int], other: Trace | Sequence[Trace] | Sequence[int]) -> float:
     """Total variation distance between the delays of two traces, 1/2 sum_k |share_k - share'_k|: 0 for equal shares, 1 for disjoint ones.
 
     Each is a `Trace`, its delays (E,) in arrivals, or a list of traces, whose arrivals are pooled. Source: the definition.
@@ -83,3 +86,6 @@ def delays_of(one: Any) -> NDArray[np.int64]:
     if delays.ndim != 1 or not len(delays) or (delays < 0).any() or (delays != np.floor(delays)).any():
         raise ValueError("Delays must be those of traces with arrivals, or whole numbers (E,) of at least 0.")
     return delays.astype(np.int64)
+
+
+guard(__name__)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from asgd_lib.arguments import guard
 from asgd_lib.intervals import interval
 from asgd_lib.verdicts import NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED, Verdict
 
@@ -156,3 +157,6 @@ class Claim:
 
 def _join(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
+
+
+guard(__name__)

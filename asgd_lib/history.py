@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from asgd_lib.checks import choice
+from asgd_lib.arguments import guard
+from asgd_lib.checks import choice, columns, inside
 from asgd_lib.final_models import FinalModels
 
 COLUMNS = ("run", "method", "lr", "seed", "time", "arrivals", "updates", "used", "rounds", "bytes")
@@ -21,7 +22,7 @@ class History:
     """Collects the checkpoints of batches of runs, then gives the table."""
 
     def __init__(self, runs: Sequence[tuple[str, float, int]]):
-        self._runs = pd.DataFrame(runs, columns=["method", "lr", "seed"])
+        self._runs = pd.DataFrame(list(runs), columns=["method", "lr", "seed"])
         self._looks: list[tuple[Tensor, list[float], dict[str, Tensor]]] = []  # of the batch under way
         self._parts: list[dict[str, np.ndarray]] = []  # one entry a batch; a DataFrame a checkpoint would cost more than many arrivals
         self._x: dict[int, Tensor] = {}
@@ -61,6 +62,8 @@ def concat(histories: Mapping[str, pd.DataFrame] | Sequence[pd.DataFrame], label
     """Histories one below the other, runs renumbered; the keys of a mapping become the column `label`. Models are left behind."""
     items = histories.items() if isinstance(histories, Mapping) else ((None, h) for h in histories)
     parts, first = [], 0
+    if not len(histories):
+        raise ValueError("There is no history to put below another: give at least one.")
     for name, history in items:
         part = history.copy()
         part.attrs = {}
@@ -77,7 +80,7 @@ def final(history: pd.DataFrame, metric: str = "loss", *, last: float = 0.0) -> 
 
     With `last` = 0.2, the mean over the last fifth of the arrivals instead. A run that diverged has the value inf.
     """
-    rows = _bare(history)
+    rows = _bare(history, "run", "method", "lr", "seed", "arrivals", "status")
     choice("metric", metric, measured(rows))
     keep = rows["arrivals"] >= (1 - last) * rows.groupby("run")["arrivals"].transform("max")
     table = rows[keep].groupby("run", sort=True).agg(
@@ -92,7 +95,7 @@ def time_to(history: pd.DataFrame, target: float, metric: str = "loss", *, clock
 
     `clock` is "time" (s), "arrivals" or "updates"; inf where the target is never reached.
     """
-    rows = _bare(history)
+    rows = _bare(history, "run", "method", "lr", "seed", "status")
     choice("metric", metric, measured(rows))
     choice("clock", clock, measured(rows))
     hit = rows[metric] >= target if rising else rows[metric] <= target
@@ -108,7 +111,9 @@ def running_mean(history: pd.DataFrame, metric: str = "grad_norm_sq", *, clock: 
     Convergence theorems bound the average (1/T) sum_{t<T} E|grad F(x_t)|^2, T = `updates`, and not the last value. Where the clock has not
     moved yet (no update), the average is the metric itself.
     """
-    table = _bare(history)
+    table = _bare(history, "run")
+    choice("metric", metric, measured(table))
+    choice("clock", clock, measured(table))
     runs = table.groupby("run")
     step = runs[clock].diff().fillna(0.0)
     between = (0.5 * (table[metric] + runs[metric].shift())).fillna(0.0)
@@ -126,7 +131,7 @@ def best_lr(scores: pd.DataFrame, *, largest: bool = False) -> pd.DataFrame:
     Raises ValueError for two scores of one method at one step size and seed: those of different problems or clusters have no common best.
     """
     sign = -1.0 if largest else 1.0
-    table = _bare(scores)
+    table = _bare(scores, "method", "lr", "seed", "value")
     twice = table[table.duplicated(["method", "lr", "seed"])]
     if len(twice):
         method, lr, seed = twice.iloc[0][["method", "lr", "seed"]]
@@ -147,20 +152,22 @@ def best_lr(scores: pd.DataFrame, *, largest: bool = False) -> pd.DataFrame:
 
 def at_best_lr(history: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """The rows of `history` (or of a score table) at each method's step size in `best`."""
+    rows, best = _bare(history, "method", "lr"), _bare(best, "method", "lr")
     lr = dict(zip(best["method"], best["lr"], strict=True))
-    rows = _bare(history)
     return rows[[lr.get(m) == v for m, v in zip(rows["method"], rows["lr"], strict=True)]].reset_index(drop=True)
 
 
 def samples(scores: pd.DataFrame, methods: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """Scores by method, in order of seed: arrays that pair across methods."""
-    table = scores.sort_values("seed", kind="stable")
+    table = _bare(scores, "method", "seed", "value").sort_values("seed", kind="stable")
     names = list(dict.fromkeys(scores["method"])) if methods is None else list(methods)
     return {m: table.loc[table["method"] == m, "value"].to_numpy() for m in names}
 
 
 def tuned_final(history: pd.DataFrame, metric: str = "loss", *, arrivals: float = np.inf) -> np.ndarray:
     """(S,) the last `metric`, after at most `arrivals`, of each seed of one method at the step size whose mean is then the lowest."""
+    inside("arrivals", arrivals, 0.0, np.inf)
+    columns("table", history, "arrivals")
     scores = final(history[history["arrivals"] <= arrivals], metric)
     return at_best_lr(scores, best_lr(scores)).sort_values("seed")["value"].to_numpy()
 
@@ -188,7 +195,8 @@ def stable_lr(history: pd.DataFrame, metric: str = "gap") -> tuple[float, float]
     stable. Sweep again between the two for more digits.
     Raises ValueError where the smallest step size is unstable or all are stable: the border is not on the grid.
     """
-    rows = _bare(history)
+    rows = _bare(history, "run", "lr", "arrivals", "status")
+    choice("metric", metric, measured(rows))
     share = rows["arrivals"] / rows["arrivals"].max()
     early = rows[(share >= 0.25) & (share < 0.5)].groupby("run")[metric].mean()
     late = rows[share >= 0.75].groupby("run")[metric].mean()
@@ -209,8 +217,12 @@ def measured(rows: pd.DataFrame) -> list[str]:
     return [c for c in rows if c not in (*COLUMNS[:4], "status")]
 
 
-def _bare(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy without `attrs`, which pandas would copy again at every step."""
+def _bare(table: pd.DataFrame, *needed: str) -> pd.DataFrame:
+    """A copy without `attrs`, which pandas would copy again at every step; ValueError where a column that is `needed` is missing."""
+    columns("table", table, *needed)
     bare = table.copy()
     bare.attrs = {}
     return bare
+
+
+guard(__name__)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import stdtrit
+
+from asgd_lib.arguments import guard
 
 
 class Interval(NamedTuple):
@@ -16,7 +19,7 @@ class Interval(NamedTuple):
     high: Any
 
 
-def interval(samples: Any, level: float = 0.95, log: bool = False) -> Interval:
+def interval(samples: ArrayLike, level: float = 0.95, log: bool = False) -> Interval:
     """Student's t interval of the mean, mean +- t_{(1 + level)/2, S-1} s / sqrt(S), from S >= 2 samples along axis 0.
 
     With `log` it is taken of the logarithms (samples > 0) and carried back: the interval of the geometric mean.
@@ -44,7 +47,7 @@ def interval(samples: Any, level: float = 0.95, log: bool = False) -> Interval:
     return Interval(*(float(end) if end.ndim == 0 else end for end in ends))
 
 
-def slope(x: Any, y_by_seed: Any) -> np.ndarray:
+def slope(x: ArrayLike, y_by_seed: ArrayLike) -> np.ndarray:
     """The least-squares slope of log y against log x, seed by seed: x (m,), y (S, m) -> (S,), the samples of a claim.
 
     A power law y ~ x^p has slope p. A seed with nan or inf (a run that diverged) has slope nan, so that no verdict can
@@ -62,3 +65,6 @@ def slope(x: Any, y_by_seed: Any) -> np.ndarray:
     slopes = np.full(len(values), np.nan)
     slopes[measured] = np.log(values[measured]) @ away / (away @ away)
     return slopes
+
+
+guard(__name__)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asgd_lib.arguments import guard
 from asgd_lib.atomic import atomic_path
 from asgd_lib.verdicts import NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED
 
@@ -120,3 +121,6 @@ def _plain_name(what: str, name: str) -> str:
     if not name or name != Path(name).name or name.startswith("."):
         raise ValueError(f"A {what}'s name must be a plain file name without folders, such as '02_dude'; got {name!r}.")
     return name.removesuffix(".ipynb")
+
+
+guard(__name__)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from asgd_lib.arguments import guard
 from asgd_lib.history import at_best_lr, best_lr, final, time_to
 from asgd_lib.intervals import interval
 
@@ -34,6 +35,9 @@ def tuned(table: pd.DataFrame, metric: str = "loss", target: float | None = None
     if len(at_edge):
         warnings.warn(
             f"The best step size of {', '.join(at_edge)} is the smallest or largest of its grid: widen the grid before you compare.",
-            stacklevel=2,
+            stacklevel=3,
         )
     return best
+
+
+guard(__name__)

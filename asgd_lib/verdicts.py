@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asgd_lib.arguments import guard
+
 if TYPE_CHECKING:
     from asgd_lib.claims import Claim
 
@@ -119,3 +121,6 @@ def verdict_table(verdicts: Iterable[Verdict]) -> str:
     if levels:
         lines.append(f"Intervals: {', '.join(f'{100 * level:.4g} %' for level in levels)}, Student's t over seeds unless noted.")
     return "\n".join(lines)
+
+
+guard(__name__)

@@ -4,6 +4,7 @@
 `compare(entries, scenarios, lrs)` tunes and judges; `profiles` reads the table that it returns.
 """
 
+from asgd_lib.arguments import guard
 from asgd_lib.comparison.contest import compare
 from asgd_lib.comparison.entries import LEFT_OUT, SETTINGS, Entry, entries
 from asgd_lib.comparison.outcomes import OUTCOMES
@@ -12,3 +13,5 @@ from asgd_lib.comparison.suite import CLUSTERS, PROBLEMS, SPLITS, Scenario, scen
 __all__ = [
     "CLUSTERS", "LEFT_OUT", "OUTCOMES", "PROBLEMS", "SETTINGS", "SPLITS", "Entry", "Scenario", "compare", "entries", "scenarios",
 ]  # fmt: skip
+
+guard(__name__, costly=True)

@@ -63,6 +63,8 @@ def compare(
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if not names or twice is not None:
             raise ValueError(f"A contest needs at least one {what}, and none twice; got {'none' if not names else repr(twice) + ' twice'}.")
+    if jobs == 0:
+        raise ValueError("jobs must be a number of processes, or -1 for one a core, or None; got 0.")
     if set(judged) & set(tuned) or not judged or not tuned:
         raise ValueError(f"Tune on some seeds and judge on others, or luck is rewarded; got tuning_seeds {tuned} and seeds {judged}.")
     work = [_Round(list(entries), scenario, every or scenario.problem.n, first_look, own_traces, cache) for scenario in scenarios]

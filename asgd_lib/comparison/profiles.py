@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from asgd_lib.checks import positive
+from asgd_lib.arguments import guard
+from asgd_lib.checks import columns, positive
 from asgd_lib.comparison.outcomes import OUTCOMES
 
 SCENARIO = ["problem", "split", "cluster"]
 FAILURES = tuple(OUTCOMES)[1:]
+_TIMED = (*SCENARIO, "method", "seconds")
 
 
 def selected(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
     """The rows whose columns have these values, or one of these where a list is given; ValueError where there are none."""
     rows = table
+    columns("table", table, *where)
     for column, value in where.items():
         rows = rows[rows[column].isin(value if isinstance(value, (list, tuple, set)) else [value])]
     if rows.empty:
@@ -29,6 +32,7 @@ def selected(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
 
 def samples(table: pd.DataFrame, method: str, column: str = "seconds", **where: Any) -> NDArray:
     """(S,) one value a judging seed, in order of seed, of one method in one scenario; ValueError where `where` leaves more than one."""
+    columns("table", table, "method", "seed", column)
     rows = selected(table, method=method, **where).sort_values("seed")
     if rows["seed"].duplicated().any():
         raise ValueError(f"{method!r} has several scenarios there: name problem, split and cluster.")
@@ -43,6 +47,7 @@ def versus(table: pd.DataFrame, method: str, other: str, **where: Any) -> NDArra
 
 def share_reached(table: pd.DataFrame, method: str, **where: Any) -> NDArray:
     """(S,) share of the scenarios selected in which the method reached the target, seed by seed."""
+    columns("table", table, "method", "seed", "outcome")
     rows = selected(table, method=method, **where)
     return (rows["outcome"] == "reached").groupby(rows["seed"]).mean().to_numpy()
 
@@ -52,6 +57,7 @@ def seconds(table: pd.DataFrame) -> pd.DataFrame:
 
     The median of an even number of seeds is the upper one of the two in the middle.
     """
+    columns("table", table, *_TIMED)
     middle = table.groupby([*SCENARIO, "method"], sort=False)["seconds"].agg(lambda s: np.sort(s.to_numpy())[len(s) // 2])
     wide = middle.unstack("method")
     rows = table[SCENARIO].drop_duplicates().itertuples(index=False, name=None)
@@ -77,12 +83,14 @@ def profile(ratio: pd.DataFrame, factors: Any) -> pd.DataFrame:
 
 def by_seed(table: pd.DataFrame, factor: float) -> pd.DataFrame:
     """Seeds x methods: the share of scenarios in which, with that seed, a method is within `factor` of the best."""
+    columns("table", table, "seed")
     rows = {seed: profile(ratios(seconds(part)), factor).iloc[0] for seed, part in table.groupby("seed")}
     return pd.DataFrame(rows).T.rename_axis("seed")
 
 
 def outcomes_of(table: pd.DataFrame) -> pd.DataFrame:
     """Scenarios x methods: what most seeds came to, "reached" exactly where `seconds` is finite; of equals the first of FAILURES."""
+    columns("table", table, *_TIMED, "outcome")
     order = {name: i for i, name in enumerate(FAILURES)}
 
     def most(column: pd.Series) -> str:
@@ -144,3 +152,6 @@ def _grouped(keys: Iterable[tuple[tuple[str, str, str], str]]) -> str:
     for (problem, split, cluster), remark in keys:
         groups.setdefault(f"{problem} {split}", []).append(cluster + remark)
     return "; ".join(f"{group}: {', '.join(names)}" for group, names in groups.items()) or "nowhere"
+
+
+guard(__name__)

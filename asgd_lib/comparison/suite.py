@@ -95,6 +95,7 @@ def scenarios(
     Raises ValueError for a name that is not known.
     """
     count("n", n, least=2)
+    count("seed", seed, least=0)
     names = [name for name in CLUSTERS if name != "recorded" or n == 10] if clusters is None else list(clusters)
     for name in names:
         choice("clusters", name, tuple(CLUSTERS))

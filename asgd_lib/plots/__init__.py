@@ -1,5 +1,6 @@
 """Figures: each function takes a table or a trace and an optional `ax`, draws on it, and returns it; none shows it."""
 
+from asgd_lib.arguments import guard
 from asgd_lib.plots.classes import partition
 from asgd_lib.plots.counts import delay_histogram, share_of_work
 from asgd_lib.plots.curves import convergence, prediction
@@ -15,3 +16,5 @@ __all__ = [
     "convergence", "delay_histogram", "explore", "gantt", "heatmap", "intervals", "looks", "lr_curve", "partition", "prediction",
     "profiles", "scaling", "share_of_work", "standing", "style",
 ]  # fmt: skip
+
+guard(__name__, costly=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ _OUTLINES = ("-", "--", "-.", ":")
 _MARKS = (("0.6", "-", 3.5), ("black", "--", 1.4), ("black", ":", 1.6), ("black", "-.", 1.4))
 
 
-def delay_histogram(trace: Trace | Any | Mapping[str, Any], lines: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
+def delay_histogram(
+    trace: Trace | Sequence[int] | Mapping[str, Trace | Sequence[int]], lines: Mapping[str, float] | None = None, ax: Axes | None = None
+) -> Axes:
     """Count the arrivals of each delay, on a logarithmic scale; `lines` maps labels to delays that are marked.
 
     `trace`: a trace, its delays (E,) in arrivals, a list of traces, whose arrivals are pooled, or a dict that maps labels to such: all are

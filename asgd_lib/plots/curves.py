@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
+from asgd_lib.checks import columns
 from asgd_lib.intervals import interval
 from asgd_lib.plots.style import NAMES, axes, caption, is_theory, legend, look_of, span
 from asgd_lib.plots.style import looks as _looks
@@ -39,9 +41,7 @@ def convergence(
     """
     if band not in ("range", "t", None):
         raise ValueError(f"band must be 'range', 't' or None; got {band!r}.")
-    for column in (x, y, hue):
-        if column not in history:
-            raise ValueError(f"The history has no column {column!r}; it has {', '.join(map(str, history.columns))}.")
+    columns("history", history, x, y, hue)
     ax = axes(ax)
     scale(ax, logx, logy)
     given = looks or _looks(history[hue])
@@ -89,7 +89,7 @@ def _statistic(band: Band, logy: bool, n_seeds: list[int]) -> str:
     return f"{what}, {span(n_seeds)} seeds"
 
 
-def prediction(ax: Axes, x: Any, y: Any, label: str) -> Axes:
+def prediction(ax: Axes, x: ArrayLike | None, y: ArrayLike, label: str) -> Axes:
     """Draw what the theory says, dashed and black: a curve `y` over `x`, or a level where `y` is one number (`x=None`).
 
     A second one on the same axes is dotted, a third one dash-dotted.
@@ -98,6 +98,8 @@ def prediction(ax: Axes, x: Any, y: Any, label: str) -> Axes:
     look = {"color": "black", "linestyle": ("--", ":", "-.")[earlier % 3], "linewidth": 1.5, "label": label, "gid": "theory"}
     if np.ndim(y) == 0:
         ax.axhline(float(y), zorder=3, **look)
+    elif np.shape(x) != np.shape(y):
+        raise ValueError(f"x and y must have one shape, or y be one number; got {np.shape(x)} and {np.shape(y)}.")
     else:
         ax.plot(x, y, zorder=3, **look)
     legend(ax)

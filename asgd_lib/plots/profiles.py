@@ -36,6 +36,7 @@ def profiles(
     unknown = [name for name in highlight if name not in ratios]
     if unknown:
         raise ValueError(f"ratios has no method {unknown[0]!r}; it has {', '.join(map(str, ratios.columns))}.")
+    _above_1(most)
     ax = axes(ax, width=8.2, height=4.2)
     given = looks or _looks(highlight)
     for name in ratios.columns.difference(highlight, sort=False):
@@ -55,6 +56,11 @@ def profiles(
     return ax
 
 
+def _above_1(most: float) -> None:
+    if not 1 < most < np.inf:
+        raise ValueError(f"most must be a finite factor above 1; got {most!r}.")
+
+
 def _steps(ratio: pd.Series, most: float) -> tuple[np.ndarray, np.ndarray]:
     """Corners of one profile, from 1 to `most`."""
     inside = np.sort(ratio[ratio <= most].to_numpy(float))
@@ -71,6 +77,9 @@ def heatmap(
     method never arrives, and why (MARKS); numbers are written where the ratio is 1.95 or more. White lines part `groups`, the positions
     of columns before which they are drawn.
     """
+    _above_1(most)
+    if outcomes.shape != ratios.shape:
+        raise ValueError(f"outcomes must have the shape of ratios, {ratios.shape}; got {outcomes.shape}.")
     values = ratios.to_numpy(float).T
     rows, columns = values.shape
     ax = axes(ax, width=2.6 + 0.36 * columns, height=1.7 + 0.2 * rows)

@@ -22,6 +22,8 @@ def standing(ratios: pd.DataFrame, method: str, labels: Sequence[str] | None = N
     """
     if method not in ratios:
         raise ValueError(f"The table has no method {method!r}; it has {', '.join(ratios)}.")
+    if labels is not None and len(labels) != len(ratios):
+        raise ValueError(f"labels must be one for each of the {len(ratios)} scenarios; got {len(labels)}.")
     ax = axes(ax, height=1.3 + 0.34 * len(ratios))
     values, others = ratios[method].to_numpy(), ratios.drop(columns=method).to_numpy()
     finite = ratios.to_numpy()[np.isfinite(ratios.to_numpy())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import blended_transform_factory
 
+from asgd_lib.checks import columns
 from asgd_lib.plots.style import NAMES, axes, caption, legend, look_of, span
 from asgd_lib.plots.style import looks as _looks
 from asgd_lib.plots.ticks import log_ticks, scale
@@ -33,6 +34,7 @@ def lr_curve(
     """
     if best not in ("lowest", "highest"):
         raise ValueError(f"best must be 'lowest' or 'highest'; got {best!r}.")
+    columns("history", history, "run", "status", y, hue)
     last = history.groupby("run", sort=False).tail(1)
     last = last.assign(**{y: last[y].where(last["status"] == "done", np.nan)})
     ax = axes(ax)
@@ -54,7 +56,7 @@ def lr_curve(
 
 
 def scaling(
-    x: Any,
+    x: Sequence[float],
     y_by_seed: Mapping[Any, Any],
     xlabel: str,
     ylabel: str,

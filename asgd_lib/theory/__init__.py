@@ -12,6 +12,7 @@ L delta / eps and `sigma_sq_over_eps` are pure numbers. A step size that is retu
 function takes `L`, else a multiple of 1/L.
 """
 
+from asgd_lib.arguments import guard
 from asgd_lib.theory.complexity import (
     equilibrium_time,
     fastest_workers,
@@ -196,3 +197,5 @@ __all__ = [
     "tree_updates",
     "uniform_weights",
 ]
+
+guard(__name__)

@@ -34,7 +34,7 @@ def arrival_shares(seconds: ArrayLike) -> NDArray[np.float64]:
     `seconds` (n,): each worker's time for one gradient, in seconds.
     """
     positive("seconds", seconds)
-    speed = 1.0 / np.asarray(seconds, dtype=float)
+    speed = 1.0 / np.atleast_1d(np.asarray(seconds, dtype=float))
     return speed / speed.sum()
 
 

@@ -7,7 +7,7 @@ lr_t = alpha / (mu (t + E)).
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -112,7 +112,19 @@ class LogisticFacts(NamedTuple):
     total: np.ndarray  # (d,) second moment along each eigenvector, clients drawn at random
 
 
-def logistic_facts(problem: Any, steps: int = 30) -> LogisticFacts:
+class Regression(Protocol):
+    """What is asked of `problems.LogisticRegression`."""
+
+    n: int
+    l2: float
+    X: Any
+    y: Any
+
+    def samples_of(self, worker: int) -> Any:
+        """Indices of the samples that `worker` owns."""
+
+
+def logistic_facts(problem: Regression, steps: int = 30) -> LogisticFacts:
     """The constants of a `problems.LogisticRegression` with an intercept, `l2` > 0 and minibatches of 1, from its data, by Newton's method.
 
     Source: derived. Raises ValueError where Newton's method has not converged after `steps` steps.

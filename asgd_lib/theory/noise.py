@@ -54,8 +54,9 @@ def average_grad_norm_sq(
     non_negative("sigma_sq", sigma_sq)
     finite("x0", x0)
     non_negative("weights_by_delay", weights_by_delay)
+    positive("the sum of weights_by_delay", np.sum(weights_by_delay))
     steps = count("arrivals", arrivals)
-    lr, weights = np.asarray(lr, dtype=float), np.asarray(weights_by_delay, dtype=float)
+    lr, weights = np.asarray(lr, dtype=float), np.atleast_1d(np.asarray(weights_by_delay, dtype=float))
     lags = np.flatnonzero(weights)
     path = np.empty((steps, *lr.shape))  # E x_k
     response = np.zeros((steps, *lr.shape))  # x_k due to one unit of noise in the first arrival

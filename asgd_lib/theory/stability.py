@@ -20,7 +20,7 @@ def linear_recursion_radius(lr: float, weights_by_delay: ArrayLike) -> float:
     """
     finite("lr", lr)
     finite("weights_by_delay", weights_by_delay)
-    weights = np.asarray(weights_by_delay, dtype=float)
+    weights = np.atleast_1d(np.asarray(weights_by_delay, dtype=float))
     polynomial = np.concatenate([[1.0, -1.0], np.zeros(len(weights) - 1)])
     polynomial[1:] += float(lr) * weights
     return float(np.abs(np.roots(polynomial)).max(initial=0.0))
@@ -34,7 +34,7 @@ def critical_step(weights_by_delay: ArrayLike) -> float:
     Raises ValueError where no step size is stable.
     """
     finite("weights_by_delay", weights_by_delay)
-    weights = np.asarray(weights_by_delay, dtype=float)
+    weights = np.atleast_1d(np.asarray(weights_by_delay, dtype=float))
     positive("the sum of weights_by_delay", weights.sum())
     low = 1e-6 / (weights.sum() * len(weights))
     if linear_recursion_radius(low, weights) >= 1:

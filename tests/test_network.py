@@ -179,7 +179,7 @@ def test_the_size_of_a_message_must_be_said():
 
 @pytest.mark.parametrize("size", [-1, math.nan, math.inf, "8"])
 def test_a_senseless_size_of_a_message_is_refused(size):
-    with pytest.raises(ValueError, match="message_bytes must be a finite number of at least 0"):
+    with pytest.raises(ValueError, match="message_bytes must be a (finite )?number"):
         simulate(Network(FIXED), ASGD, arrivals=5, message_bytes=size)
 
 

@@ -182,7 +182,8 @@ def _is_number(kind: type, value: Any) -> bool:
 def _are_numbers(value: Any) -> bool:
     """Whether `value` is a number, an array or a (nested) list of numbers, and not empty."""
     if hasattr(value, "dtype"):
-        return bool(math.prod(value.shape)) and getattr(value.dtype, "kind", "f") in "biuf"  # torch has no others
+        kind = getattr(value.dtype, "kind", "f")  # torch has numbers alone
+        return bool(math.prod(value.shape)) and (kind in "biuf" or (kind == "O" and all(map(_are_numbers, value.tolist()))))
     if isinstance(value, (list, tuple, range)):
         return len(value) > 0 and all(map(_are_numbers, value))
     return _is_number(float, value)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from asgd_lib.arguments import guard
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Interval(NamedTuple):
@@ -19,7 +22,7 @@ class Interval(NamedTuple):
     high: Any
 
 
-def interval(samples: ArrayLike, level: float = 0.95, log: bool = False) -> Interval:
+def interval(samples: ArrayLike | DataFrame, level: float = 0.95, log: bool = False) -> Interval:
     """Student's t interval of the mean, mean +- t_{(1 + level)/2, S-1} s / sqrt(S), from S >= 2 samples along axis 0.
 
     With `log` it is taken of the logarithms (samples > 0) and carried back: the interval of the geometric mean.
@@ -47,7 +50,7 @@ def interval(samples: ArrayLike, level: float = 0.95, log: bool = False) -> Inte
     return Interval(*(float(end) if end.ndim == 0 else end for end in ends))
 
 
-def slope(x: ArrayLike, y_by_seed: ArrayLike) -> np.ndarray:
+def slope(x: ArrayLike, y_by_seed: ArrayLike | DataFrame) -> np.ndarray:
     """The least-squares slope of log y against log x, seed by seed: x (m,), y (S, m) -> (S,), the samples of a claim.
 
     A power law y ~ x^p has slope p. A seed with nan or inf (a run that diverged) has slope nan, so that no verdict can

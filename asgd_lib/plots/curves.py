@@ -98,8 +98,8 @@ def prediction(ax: Axes, x: ArrayLike | None, y: ArrayLike, label: str) -> Axes:
     look = {"color": "black", "linestyle": ("--", ":", "-.")[earlier % 3], "linewidth": 1.5, "label": label, "gid": "theory"}
     if np.ndim(y) == 0:
         ax.axhline(float(y), zorder=3, **look)
-    elif np.shape(x) != np.shape(y):
-        raise ValueError(f"x and y must have one shape, or y be one number; got {np.shape(x)} and {np.shape(y)}.")
+    elif np.shape(x)[:1] != np.shape(y)[:1]:
+        raise ValueError(f"x and y must be of one length, or y be one number; got {np.shape(x)} and {np.shape(y)}.")
     else:
         ax.plot(x, y, zorder=3, **look)
     legend(ax)

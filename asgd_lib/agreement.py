@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,8 @@ from asgd_lib.arguments import guard
 from asgd_lib.checks import count
 from asgd_lib.trace import COLUMNS, Trace
 
+Delays = Trace | Sequence[Trace] | Sequence[int]
+"""What tells delays: a trace, several, or the delays themselves, in arrivals."""
 
 def differing(x: Tensor, y: Tensor) -> int:
     """Number of coordinates of two models (d,) that are not the same bits, 0 and -0 included.
@@ -46,7 +47,7 @@ def differing_rows(one: Trace, other: Trace, first: int | None = None, columns: 
     return max(lengths) - int(same.sum())
 
 
-def delay_distance(one: Trace | Sequence[Trace] | Sequence[int], other: Trace | Sequence[Trace] | Sequence[int]) -> float:
+def delay_distance(one: Delays, other: Delays) -> float:
     """Total variation distance between the delays of two traces, 1/2 sum_k |share_k - share'_k|: 0 for equal shares, 1 for disjoint ones.
 
     Each is a `Trace`, its delays (E,) in arrivals, or a list of traces, whose arrivals are pooled. Source: the definition.
@@ -73,7 +74,7 @@ def excess_delay_distance(recorded: Sequence[Trace], simulated: Sequence[Trace])
     return np.array([np.mean([delay_distance(trace, other) for other in simulated]) for trace in recorded]) / np.mean(among)
 
 
-def delays_of(one: Any) -> NDArray[np.int64]:
+def delays_of(one: Delays) -> NDArray[np.int64]:
     """(E,) the delays, in arrivals, of a trace or of a list of traces; delays themselves as they are.
 
     Raises ValueError where there are none, and for numbers that are no delays.

@@ -25,6 +25,19 @@ def fingerprint(*values: Any) -> str:
     return digest.hexdigest()[:32]
 
 
+def content_key(value: Any) -> str:
+    """A text that values of one content share, and no others; what cannot be followed shares its own with nobody.
+
+    The repr alone would not do: those of arrays and tensors leave digits and items out.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    try:
+        return fingerprint(value)
+    except ValueError:
+        return f"{type(value).__qualname__} at {id(value)}"
+
+
 @lru_cache(maxsize=1)
 def library() -> str:
     """The fingerprint of this library's own source, so that results of another version are never mistaken for its own."""

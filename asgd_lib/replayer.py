@@ -15,6 +15,7 @@ from torch import Tensor
 
 from asgd_lib.arguments import guard
 from asgd_lib.checks import count, positive
+from asgd_lib.fingerprint import content_key
 from asgd_lib.history import History
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
@@ -89,7 +90,7 @@ def alike(methods: Sequence[Method]) -> Iterator[tuple[list[int], tuple[Rule, di
     groups: dict[tuple, list[int]] = {}
     for i, m in enumerate(methods):
         batched = getattr(type(m.rule), "batched", ("lr",))
-        fixed = tuple((f.name, repr(getattr(m.rule, f.name))) for f in dataclasses.fields(m.rule) if f.name not in batched)
+        fixed = tuple((f.name, content_key(getattr(m.rule, f.name))) for f in dataclasses.fields(m.rule) if f.name not in batched)
         groups.setdefault((type(m.rule), fixed), []).append(i)
     for (kind, _), members in groups.items():
         names = getattr(kind, "batched", ("lr",))

@@ -55,7 +55,8 @@ GROWING = SCORES.assign(status="done").merge(HISTORY[["run", "arrivals"]]).assig
 PLATEAU = METHODS["daso"](lr=0.1, schedule="plateau", epoch=5, epochs=3, epoch_sync=True)
 ARRIVED = {name: getattr(TRACE, name) for name in ("n", "job", "worker", "read", "start", "end")}
 OWN = {
-    "agreement.delay_distance": {"one": TRACE, "other": TRACE}, "agreement.differing": {"x": torch.zeros(2), "y": torch.ones(2)},
+    "agreement.delays_of": {"one": TRACE}, "agreement.delay_distance": {"one": TRACE, "other": TRACE},
+    "agreement.differing": {"x": torch.zeros(2), "y": torch.ones(2)},
     "agreement.differing_rows": {"one": TRACE, "other": TRACE},
     "agreement.excess_delay_distance": {"recorded": [TRACE], "simulated": [TRACE, LATER]}, "claims.Claim": {"low": 0.0},
     "clusters.FromTrace": {"source": TRACE}, "clusters.Network": {"up": clusters.Link()},

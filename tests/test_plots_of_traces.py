@@ -79,7 +79,7 @@ def test_delay_histogram_uses_the_same_bins_for_all_and_says_their_width():
 
 @pytest.mark.parametrize("delays", [[], [-1], [0.5], [[1]]])
 def test_delay_histogram_refuses_what_is_no_delay(delays):
-    with pytest.raises(ValueError, match="Delays must be those of traces"):
+    with pytest.raises(ValueError, match="Delays must be those of traces|must be a Trace or a list"):
         plots.delay_histogram(delays)
 
 

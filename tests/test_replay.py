@@ -233,3 +233,13 @@ def test_a_call_is_bounded_and_gives_every_thread_the_same_number_of_jobs(thread
         assert jobs == 1 or jobs * job_bytes <= max(12, 8 * threads) << 20
         assert jobs < threads or jobs % threads == 0
     assert replayer._jobs(914_000, 1) == 13
+
+
+def test_methods_whose_numbers_only_print_alike_are_not_one_batch():
+    """repr(torch.tensor([1.00001])) is tensor([1.0000])."""
+    trace, problem = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=60), quadratic()
+    methods = [METHODS["asgd_rescaled"](0.1, times=torch.tensor([1.0, 1.0, 2.0, last])) for last in (3.00001, 3.00004)]
+    together = replay(trace, methods, problem, every=60).attrs["x"]
+    alone = [replay(trace, method, problem, every=60).attrs["x"] for method in methods]
+    assert repr(methods[0].rule.times) == repr(methods[1].rule.times) and not torch.equal(*alone)
+    assert torch.equal(together, torch.cat(alone))

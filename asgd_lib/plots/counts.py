@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from asgd_lib.agreement import delays_of
+from asgd_lib.agreement import Delays, delays_of
 from asgd_lib.plots.style import PALETTE, axes, legend
 from asgd_lib.trace import Trace
 
@@ -19,9 +18,7 @@ _OUTLINES = ("-", "--", "-.", ":")
 _MARKS = (("0.6", "-", 3.5), ("black", "--", 1.4), ("black", ":", 1.6), ("black", "-.", 1.4))
 
 
-def delay_histogram(
-    trace: Trace | Sequence[int] | Mapping[str, Trace | Sequence[int]], lines: Mapping[str, float] | None = None, ax: Axes | None = None
-) -> Axes:
+def delay_histogram(trace: Delays | Mapping[str, Delays], lines: Mapping[str, float] | None = None, ax: Axes | None = None) -> Axes:
     """Count the arrivals of each delay, on a logarithmic scale; `lines` maps labels to delays that are marked.
 
     `trace`: a trace, its delays (E,) in arrivals, a list of traces, whose arrivals are pooled, or a dict that maps labels to such: all are

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pandas as pd
 
 from asgd_lib.clusters import Cluster
-from asgd_lib.fingerprint import fingerprint, library
+from asgd_lib.fingerprint import content_key, fingerprint, library
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import alike, replay
@@ -94,7 +94,7 @@ def tasks(
     names = {label: fingerprint(problem) for label, problem in problems.items()}
     policies: dict[str, list[Method]] = {}
     for method in methods:
-        policies.setdefault(repr(method.policy), []).append(method)
+        policies.setdefault(content_key(method.policy), []).append(method)
     groups = [[some[i] for i in members] for some in policies.values() for members, _ in alike(some)]
     for cluster in clusters.items():
         base = fingerprint(library(), cluster[1], length)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from asgd_lib.checks import count, positive
 from asgd_lib.clusters import Cluster
+from asgd_lib.fingerprint import content_key
 from asgd_lib.history import concat
 from asgd_lib.methods import METHODS, Method
 from asgd_lib.problems import Problem
@@ -58,7 +59,7 @@ def batches(
     """
     histories = {}
     for label, group in methods.items():
-        policies = {repr(method.policy) for method in group}
+        policies = {content_key(method.policy) for method in group}
         if len(policies) != 1:
             raise ValueError(f"{label!r} must hold methods of one policy, at least one; got {', '.join(sorted(policies)) or 'none'}.")
         trace = simulate(cluster, group[0], arrivals=arrivals)

@@ -100,7 +100,6 @@ def round_time_synchronous(seconds: ArrayLike, clients: int) -> float:
     The mean of the slowest of C draws. Source: Koloskova, Stich and Jaggi 2022, Lemma 11, as printed (42.5 s in its
     example, C = 10).
     """
-    positive("seconds", seconds)
-    s = np.sort(np.asarray(seconds, dtype=float))
+    s = in_order(seconds)
     share = (np.arange(len(s) + 1) / len(s)) ** count("clients", clients)
     return float(np.diff(share) @ s)

@@ -132,6 +132,14 @@ def test_one_number_serves_all_workers():
     assert clusters.TruncatedNormal((1.0, 2.0)).std == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("cluster", [clusters.Pareto((1.0, 1.0), shape=1e-4), clusters.LogNormal((1.0, 1.0), sigma=1e4)])
+def test_times_beyond_all_numbers_never_end(cluster):
+    clock = cluster.clock(0)
+    assert math.inf in [clock(0, job, 0.0)[0] for job in range(20)]
+    with pytest.raises(ValueError, match="never answer"):
+        simulate(cluster, METHODS["asgd"](0.1), arrivals=100)
+
+
 def test_no_spread_is_a_fixed_cluster():
     t = (1.5, 4.0)
     expected = simulate(clusters.Fixed(t), ASGD, arrivals=40)

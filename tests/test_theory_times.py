@@ -128,6 +128,7 @@ def test_the_rate_of_delay_adaptive_asgd_bounds_tuned_asgd_on_quadratics(n, sigm
         (lambda: theory.measured_adaptive_weights([0, 1], [0], 2), "vectors of one length"),
         (lambda: theory.measured_adaptive_weights([0, 2], [0, 1], 2), "worker must be"),
         (lambda: theory.noise_floor(2.5, [1.0], 1.0), "take a smaller lr"),
+        (lambda: theory.noise_floor(1e-9, [1.0], 1.0), "too small to integrate"),
         (lambda: theory.delay_tail_bound(4, 0), "delay must be"),
         (lambda: theory.dude_step(1.0, 0, 4, 1.0, 10), "tau_max must be"),
         (lambda: theory.rate_nonconvex(0, 4, 1.0, 1.0, 1.0), "arrivals must be"),

@@ -22,7 +22,13 @@ class _Random:
         raise NotImplementedError
 
     def clock(self, seed: int) -> Clock:
-        return uniforms(seed, "compute", lambda worker, u: (self.quantile(worker, u), True), self.n)
+        def answer(worker: int, u: float) -> tuple[float, bool]:
+            try:
+                return self.quantile(worker, u), True
+            except OverflowError:
+                return math.inf, True
+
+        return uniforms(seed, "compute", answer, self.n)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class LogNormal(_Random):
     """Log-normal times with median `median[i]` seconds and log-scale spread `sigma` (0 gives `Fixed`)."""
 
     median: float | Sequence[float]
-    sigma: float | Sequence[float] = 1.0
+    sigma: float = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "median", per_worker("median", self.median))
@@ -95,7 +101,7 @@ class Pareto(_Random):
     """Heavy-tailed times, P(T > t) = (least[i] / t)**shape for t >= `least[i]` seconds; infinite mean for `shape` <= 1."""
 
     least: float | Sequence[float]
-    shape: float | Sequence[float] = 1.5
+    shape: float = 1.5
 
     def __post_init__(self):
         object.__setattr__(self, "least", per_worker("least", self.least))

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from asgd_lib.checks import count, finite, non_negative, positive
 from asgd_lib.theory.stability import linear_recursion_radius
 
+_MOST_ANGLES = 1 << 22
+
 
 def noise_floor(lr: float, eigenvalues: ArrayLike, sigma_sq: float, weights_by_delay: ArrayLike = (1.0,)) -> float:
     """Stationary E|grad f(x_k)|^2 of x_{k+1} = x_k - lr sum_a w_a (A x_{k-a} + noise_{k-a}) with E|noise|^2 =
@@ -19,7 +21,8 @@ def noise_floor(lr: float, eigenvalues: ArrayLike, sigma_sq: float, weights_by_d
     delay). For one eigenvalue l and no delay this is lr l sigma_sq / (2 - lr l), which plain SGD has; minibatch SGD has
     it with sigma_sq / n.
     Source: derived, Var x = (1/2 pi) integral of |lr w(t) / (e^{it} - 1 + lr l w(t))|^2, w(t) = sum_a w_a e^{-iat}, by
-    the trapezoid rule, whose error is below rounding here. Raises ValueError where the recursion is not stable.
+    the trapezoid rule, whose error is below rounding here. Raises ValueError where the recursion is not stable, and
+    where it is so slow, with lr l below some 1e-5, that the rule would need millions of points.
     """
     positive("lr", lr)
     positive("eigenvalues", eigenvalues)
@@ -32,6 +35,11 @@ def noise_floor(lr: float, eigenvalues: ArrayLike, sigma_sq: float, weights_by_d
         if radius >= 1:
             raise ValueError(f"No noise floor: lr = {lr:g} is unstable at eigenvalue {value:g}; take a smaller lr.")
         angles = max(4 * len(weights), math.ceil(40 / (1 - radius)))  # the error falls like radius^angles
+        if angles > _MOST_ANGLES:
+            raise ValueError(
+                f"lr x eigenvalue = {lr * value:g} is too small to integrate; the floor is then lr eigenvalue sigma_sq / 2 times the sum of "
+                f"the weights, to a relative error of the order of the product."
+            )
         e = np.exp(2j * np.pi * np.arange(angles) / angles)
         w = np.polynomial.polynomial.polyval(1 / e, weights)
         floor += value**2 * float(np.mean(np.abs(lr * w / (e - 1 + lr * value * w)) ** 2))

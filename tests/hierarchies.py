@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import torch
 
 from asgd_lib import METHODS, data, partition, problems, replay
@@ -66,8 +67,16 @@ def gone(folder: Path, within: float = 30.0) -> bool:
     numbers = [int(path.name) for path in folder.iterdir()]
     assert numbers
     end = time.monotonic() + within
-    while any(Path(f"/proc/{number}").exists() for number in numbers):
+    while any(runs(number) for number in numbers):
         if time.monotonic() > end:
             return False
         time.sleep(0.05)
     return True
+
+
+def runs(number: int) -> bool:
+    """Whether the process is there and has not ended; one that has may stay in the table until somebody asks for its exit code."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -97,8 +97,8 @@ def test_trace_of_reads_what_was_there():
 def test_a_killed_process_is_a_sentence_and_nobody_is_left(tmp_path):
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="Process 1 of 4 was killed by SIGKILL. The other processes were ended."):
-        run_hierarchy(Harmed(4, tmp_path), daso(0.1, per_node=2), nodes=2, per_node=2, batches=50, timeout=20)
-    assert time.monotonic() - began < 10
+        run_hierarchy(Harmed(4, tmp_path), daso(0.1, per_node=2), nodes=2, per_node=2, batches=50, timeout=60)
+    assert time.monotonic() - began < 30
     assert len(list(tmp_path.iterdir())) == 4 and gone(tmp_path)
 
 

@@ -7,7 +7,8 @@ import linecache
 import math
 import signal
 import traceback
-from types import FunctionType, ModuleType
+from importlib import import_module
+from types import FunctionType
 
 import matplotlib
 
@@ -32,11 +33,12 @@ HOT = "rng"  # called once a gradient: not checked
 
 def public() -> dict[str, object]:
     """Name -> function, class or row of METHODS, as users come by them; what holds values of hot loops, and errors, aside."""
-    modules = {name: getattr(asgd, name) for name in asgd.__all__ if isinstance(getattr(asgd, name), ModuleType) and name != HOT}
+    modules = {name: getattr(asgd, name) for name in asgd._MODULES if name != HOT}
     modules |= {
         module.__name__.removeprefix("asgd_lib."): module for module in (agreement, comparison, critical, profiles, stopping, virtual)
     }
-    found = {name: getattr(asgd, name) for name in asgd.__all__} | {f"METHODS.{name}": row for name, row in METHODS.items()}
+    found = {name: getattr(import_module(f"asgd_lib.{home}"), name) for name, home in asgd._NAMES.items()}  # a module may hide serve
+    found |= {f"METHODS.{name}": row for name, row in METHODS.items()}
     for module, things in ((name, vars(value)) for name, value in modules.items()):
         own = [name for name in things if name[0] != "_" and getattr(things[name], "__module__", "") == things["__name__"]]
         found |= {f"{module}.{name}": things[name] for name in things.get("__all__", own)}

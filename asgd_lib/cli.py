@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-import click
-
 from asgd_lib import __version__
+from asgd_lib.interruption import ends_at_once
+
+INTERRUPTED = "asgd: interrupted. What is written is whole; run it again, and what a cache holds is not computed anew."
+with ends_at_once(INTERRUPTED):
+    import click
 
 COMMANDS = {
     "list": ("listing:list_", "Methods, worker times, problems and data sets."),
@@ -42,7 +45,8 @@ class Lazy(click.Group):
         if name not in COMMANDS:
             return None
         module, function = COMMANDS[name][0].split(":")
-        return getattr(import_module(f"asgd_lib.commands.{module}"), function)
+        with ends_at_once(INTERRUPTED):
+            return getattr(import_module(f"asgd_lib.commands.{module}"), function)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -63,7 +67,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("asgd: interrupted. What is written is whole; run it again, and what a cache holds is not computed anew.", err=True)
+        click.echo(INTERRUPTED, err=True)
         sys.exit(130)
     except Exception as error:
         own = sys.modules.get("asgd_lib.user_method")  # not imported: then no file has been read

@@ -6,15 +6,20 @@ processes", has the commands for several machines.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-import types
-from collections.abc import Sequence
 
-from asgd_lib import specs
-from asgd_lib.distributed.run import serve
-from asgd_lib.distributed.torchrun import place
+from asgd_lib.interruption import ends_at_once
+
+INTERRUPTED = "asgd_lib.serve: interrupted; --resume goes on where a --folder remembers the run."
+with ends_at_once(INTERRUPTED):  # torch takes seconds to import
+    import argparse
+    import os
+    import types
+    from collections.abc import Sequence
+
+    from asgd_lib import specs
+    from asgd_lib.distributed.run import serve
+    from asgd_lib.distributed.torchrun import place
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"asgd_lib.serve: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("asgd_lib.serve: interrupted; --resume goes on where a --folder remembers the run.", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         return 130
     if served is not None:
         rate, share = len(served.trace) / max(served.trace.end[-1], 1e-9), served.busy / max(served.seconds, 1e-9)

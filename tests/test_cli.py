@@ -166,6 +166,28 @@ def test_ctrl_c_is_a_sentence(monkeypatch, capsys):
     )
 
 
+@pytest.mark.parametrize(("module", "arguments"), [("asgd_lib.serve", []), ("asgd_lib.cli", ["serve"]), ("asgd_lib.cli", ["run"])])
+@pytest.mark.parametrize("swallowed", [False, True])  # by what loads a library in C, as numpy's and torch's do
+def test_ctrl_c_while_modules_are_imported_is_a_sentence(module, arguments, swallowed):
+    code = f"""if True:
+        import os, runpy, signal, sys
+        class Interrupting:
+            def find_spec(self, name, *_):
+                if name == "torch":
+                    try:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    except KeyboardInterrupt:
+                        if not {swallowed}:
+                            raise
+        sys.meta_path.insert(0, Interrupting())
+        sys.argv[1:] = {arguments}
+        runpy.run_module("{module}", run_name="__main__")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    name = "asgd_lib.serve" if "serve" in module else "asgd"
+    assert done.returncode == 130 and not done.stdout
+    assert done.stderr.startswith(f"{name}: interrupted") and done.stderr.count("\n") == 1
+
+
 def test_a_command_is_imported_when_it_is_called():
     for option in ("--version", "--help"):
         code = f"from asgd_lib.cli import asgd; asgd(['{option}'], standalone_mode=False); import sys; print(*sys.modules)"

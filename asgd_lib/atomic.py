@@ -8,6 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TAKEN = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
@@ -40,6 +44,13 @@ def atomic_path(path: str | os.PathLike, remedy: str = "") -> Iterator[Path]:
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write a DataFrame, without its index, as a parquet file that is whole or absent."""
+    content = table.to_parquet(index=False)  # by name, pyarrow opens no file that is not UTF-8
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -48,7 +49,7 @@ class Cache:
     def load(self, paths: set[Path]) -> pd.DataFrame:
         """The rows of these files. Raises FileNotFoundError where one is gone since `index`."""
         try:
-            return pd.concat([pd.read_parquet(path) for path in sorted(paths)], ignore_index=True)
+            return pd.concat([pd.read_parquet(io.BytesIO(path.read_bytes())) for path in sorted(paths)], ignore_index=True)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{error.filename or error}: a file of the cache {self.folder} was deleted while it was read. Call again: what is gone "

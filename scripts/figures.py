@@ -85,7 +85,8 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=env,
             start_new_session=True,
         )
@@ -176,7 +177,7 @@ def found(notebook: Path, results: Path) -> str:
 
 def last_lines(run: Run) -> str:
     """What a process that died without a word left on its stderr."""
-    lines = run.log.read_text().strip().splitlines()[-5:]
+    lines = run.log.read_text("utf-8", "replace").strip().splitlines()[-5:]
     return "\n".join([f"its process ended with code {run.process.returncode}.", *lines])
 
 
@@ -188,6 +189,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=["quick", "full"], default="quick")
     parser.add_argument("--jobs", type=int, default=cores(), help="notebooks at once")
+    sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone
     given, notebooks = asked(parser)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = ROOT / "results" / given.preset

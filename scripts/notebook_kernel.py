@@ -51,4 +51,5 @@ def environment(results: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",  # papermill writes the notebook's path into its metadata: none that another encoding has taken apart
     }

@@ -57,6 +57,14 @@ def test_kernel_is_this_environments_whatever_else_is_called_python3(tmp_path, m
     assert printed(target).splitlines() == [sys.prefix, str(tmp_path / "results"), str(tmp_path), "7"]
 
 
+def test_a_folder_need_not_be_ascii_where_the_locale_is(tmp_path, monkeypatch):
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "Hefte ✓").mkdir()
+    target = tmp_path / "Läufe" / "a.ipynb"
+    assert run(write(tmp_path / "Hefte ✓" / "a.ipynb", "print('ü')"), target, tmp_path) == (0, "") and printed(target) == "ü\n"
+
+
 def test_unknown_full_size_parameter_is_a_sentence_and_leaves_nothing(tmp_path):
     values = tmp_path / "values.yaml"
     values.write_text("m: 7\n")

@@ -11,7 +11,7 @@ import click
 import pandas as pd
 
 from asgd_lib import specs
-from asgd_lib.atomic import atomic_path
+from asgd_lib.atomic import atomic_path, save_table
 from asgd_lib.commands.checking import conforms, explains_method
 from asgd_lib.commands.options import SETTINGS
 from asgd_lib.comparison import LEFT_OUT, PROBLEMS, Entry, compare, entries, profiles, scenarios
@@ -144,8 +144,7 @@ def _written(table: pd.DataFrame, name: str, out: Path) -> list[str]:
     from asgd_lib.plots import style
     from asgd_lib.plots.standing import standing as drawn
 
-    with atomic_path(out / "comparison.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+    save_table(table, out / "comparison.parquet")
     style()
     ratios = profiles.ratios(profiles.seconds(table))
     ax = drawn(ratios, name, [" / ".join(key[1:]) for key in ratios.index])

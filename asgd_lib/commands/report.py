@@ -10,7 +10,7 @@ import click
 import pandas as pd
 from tqdm import tqdm
 
-from asgd_lib.atomic import atomic_path
+from asgd_lib.atomic import atomic_path, save_table
 from asgd_lib.history import at_best_lr, best_lr, final
 from asgd_lib.methods import Method
 from asgd_lib.replayer import replay
@@ -52,8 +52,7 @@ def write(history: pd.DataFrame, out: Path, as_json: bool, best: pd.DataFrame, o
     matplotlib.use("Agg")
     from asgd_lib import plots
 
-    with atomic_path(out / "history.parquet") as temporary:
-        history.to_parquet(temporary, index=False)
+    save_table(history, out / "history.parquet")
     plots.style()
     ax = plots.convergence(at_best_lr(history, best), "time", "loss")
     with atomic_path(out / "loss.png") as temporary:

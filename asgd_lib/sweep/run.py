@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 from tqdm import tqdm
 
-from asgd_lib.atomic import atomic_path
+from asgd_lib.atomic import save_table
 from asgd_lib.cache import Cache
 from asgd_lib.checks import count
 from asgd_lib.clusters import Cluster
@@ -85,8 +85,7 @@ def sweep(
             bar.update(part["key"].nunique())
     table = _in_order(pd.concat(parts, ignore_index=True), order, list(clusters), list(problems))
     if save is not None:
-        with atomic_path(save) as path:
-            table.to_parquet(path, index=False)
+        save_table(table, save)
     return table
 
 

@@ -8,7 +8,9 @@ clocks, those with `"asgd_lib": {"measures": true}` in their metadata, come last
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +80,8 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
     log = scratch / f"{notebook.stem}.log"
     desk = scratch / f"{notebook.stem}.desk"
     desk.mkdir()
-    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch), quiet.FOLDER: str(desk)}
+    (desk / quiet.ANSWERS).write_text(str(os.getpid()))
+    env = environment(results) | {"JUPYTER_RUNTIME_DIR": str(scratch), "TMPDIR": str(scratch), quiet.FOLDER: str(desk)}
     with log.open("w") as errors:
         process = subprocess.Popen(
             command,
@@ -131,8 +134,31 @@ def stop(runs: list[Run]) -> None:
             continue
     for run in runs:
         run.process.communicate()
-        for leftover in run.results.glob(f".{run.notebook.name}.*"):  # of one that ended by force
-            leftover.unlink()
+    for results in {run.results for run in runs}:
+        clear(results)
+
+
+def clear(results: Path) -> None:
+    """Remove what processes that ended by force have half written; nobody else may be writing there."""
+    places = (results, results / "figures", results / "verdicts")
+    for leftover in [path for place in places for kind in ("ipynb", "png", "pdf", "json") for path in place.glob(f".*.*.{kind}")]:
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(results: Path) -> Iterator[None]:
+    """Keep other runs out of `results` in the block; ValueError where there is one. The lock ends with this process, however it ends."""
+    handle = os.open(results, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system that knows no locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"Another run writes into {results.relative_to(ROOT)}; wait for it, or stop it.") from None
+        clear(results)
+        yield
+    finally:
+        os.close(handle)
 
 
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
@@ -203,7 +229,11 @@ def main() -> int:
     began = time.monotonic()
     total = len(notebooks)
     try:
-        failed = run_all(longest_first(notebooks), given.preset, results, given.jobs)
+        with alone(results):
+            failed = run_all(longest_first(notebooks), given.preset, results, given.jobs)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped; finished notebooks are kept, unfinished ones left nothing behind.", file=sys.stderr)
         return 130

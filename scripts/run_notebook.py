@@ -6,10 +6,15 @@ The executed notebook appears under its name when it is whole, or as NAME.failed
 from __future__ import annotations
 
 import argparse
+import ctypes
+import os
 import shutil
 import signal
 import sys
 from pathlib import Path
+
+if os.environ.get("ASGD_QUIET") and hasattr(libc := ctypes.CDLL(None), "prctl"):
+    libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: when figures.py is killed, end with the kernel
 
 # Where it is installed, jsonschema builds a grammar of web addresses for more than a second; no notebook's metadata needs it.
 sys.modules.setdefault("rfc3987_syntax", None)

@@ -1,5 +1,6 @@
 """The index of a cache opens a file once in a process, and notices all that happens to the folder in between."""
 
+import os
 import subprocess
 import sys
 
@@ -111,3 +112,16 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
             assert Cache(tmp_path).index() == {}
     path.write_bytes(whole)
     assert list(Cache(tmp_path).index()) == ["a"]
+
+
+def test_a_folder_need_not_be_ascii_where_the_locale_is(tmp_path):
+    code = """if True:
+        import sys, pandas as pd
+        from asgd_lib.atomic import save_table
+        from asgd_lib.cache import Cache
+        here = Cache(sys.argv[1])
+        here.save(pd.DataFrame({"key": ["a"]}))
+        save_table(here.load(set(here.index().values())), here.folder / "table")"""
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "früher ✓")], env=os.environ | ascii_alone, check=True)
+    assert pd.read_parquet(tmp_path / "früher ✓" / "table")["key"].tolist() == ["a"]

@@ -1,7 +1,6 @@
 """The command line: tables and JSON, files, sentences and exit codes."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -187,16 +186,6 @@ def test_ctrl_c_while_modules_are_imported_is_a_sentence(module, arguments, swal
     name = "asgd_lib.serve" if "serve" in module else "asgd"
     assert done.returncode == 130 and not done.stdout
     assert done.stderr.startswith(f"{name}: interrupted") and done.stderr.count("\n") == 1
-
-
-def test_a_folder_need_not_be_ascii_where_the_locale_is(tmp_path):
-    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-    out, cache = tmp_path / "Läufe ✓", tmp_path / "Zwischenergebnisse – früher"
-    arguments = ["compare", "--method", "asgd", "--method", "dude", "--lrs", "0.1:1:3", *SMALL, "--out", out, "--cache", cache]
-    for _ in range(2):  # the second time from the cache
-        command = [sys.executable, "-m", "asgd_lib.cli", *arguments]
-        subprocess.run(command, env=os.environ | ascii_alone, cwd=Path(__file__).parent, capture_output=True, check=True)
-    assert sorted(path.name for path in out.iterdir()) == ["history.parquet", "loss.png"] and list(cache.iterdir())
 
 
 def test_a_command_is_imported_when_it_is_called():

@@ -1,0 +1,70 @@
+"""`make figures` that is killed, or started twice: nothing runs on, nothing waits, nothing half-written stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import figures
+import psutil
+import pytest
+from notebook_kernel import ROOT
+from test_scripts import write
+
+from asgd_lib.distributed import quiet
+
+
+def until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_notebooks_and_kernels_end_when_figures_is_killed(tmp_path):
+    out, began = tmp_path / "out", tmp_path / "began"
+    (out / "figures").mkdir(parents=True)
+    sleep = f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\ntime.sleep(600)"
+    notebook = write(tmp_path / "a.ipynb", sleep)
+    code = f"import sys, pathlib; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import figures; "
+    code += f"figures.run_all([pathlib.Path({str(notebook)!r})], 'quick', pathlib.Path({str(out)!r}), jobs=1)"
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL)
+    until(began.exists)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert len(family) >= 2
+    until(lambda: not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE])
+    (out / "figures" / ".00-a.png.1a2b3c4d.png").touch()  # of a kernel that ended by force
+    (out / "figures" / "00-a.png").touch()
+    with figures.alone(out):
+        assert [path.name for path in out.rglob("*") if path.is_file()] == ["00-a.png"]
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    with figures.alone(tmp_path), pytest.raises(ValueError, match="Another run writes into .*; wait for it, or stop it."):
+        with figures.alone(tmp_path):
+            pass
+    with figures.alone(tmp_path):
+        pass
+
+
+def test_nobody_waits_for_a_dead_process_to_grant_quiet(tmp_path, monkeypatch):
+    monkeypatch.setenv(quiet.FOLDER, str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / quiet.ANSWERS).write_text(str(dead.pid))
+    quiet.wait_for_quiet()
+    assert (tmp_path / quiet.ASKED).exists()
+    monkeypatch.setenv(quiet.FOLDER, str(tmp_path / "gone"))
+    quiet.wait_for_quiet()
+
+
+def test_a_question_that_cannot_be_written_down_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "desk").touch()
+    monkeypatch.setenv(quiet.FOLDER, str(tmp_path / "desk"))
+    with pytest.raises(OSError, match="asked could not be written .*Unset ASGD_QUIET, which `make figures` sets"):
+        quiet.wait_for_quiet()

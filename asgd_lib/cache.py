@@ -47,9 +47,9 @@ class Cache:
         return found
 
     def load(self, paths: set[Path]) -> pd.DataFrame:
-        """The rows of these files. Raises FileNotFoundError where one is gone since `index`."""
+        """The rows of these files. FileNotFoundError where one is gone since `index`, ValueError where one has not the runs it names."""
         try:
-            return pd.concat([pd.read_parquet(io.BytesIO(path.read_bytes())) for path in sorted(paths)], ignore_index=True)
+            return pd.concat([_runs(path) for path in sorted(paths)], ignore_index=True)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{error.filename or error}: a file of the cache {self.folder} was deleted while it was read. Call again: what is gone "
@@ -88,7 +88,25 @@ def _keys(path: Path) -> list[str]:
     data = path.read_bytes()
     if _checksum(data) != checksum:
         raise ValueError("its content is not what its name says")
-    return json.loads(pq.read_schema(pa.BufferReader(data)).metadata[b"keys"])
+    keys = json.loads(pq.read_schema(pa.BufferReader(data)).metadata[b"keys"])
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("its keys are no list of names")
+    return keys
+
+
+def _runs(path: Path) -> pd.DataFrame:
+    """The rows in a file; ValueError where they are not those of its keys, as in a file that this library has not written."""
+    data = path.read_bytes()
+    try:
+        frame = pd.read_parquet(io.BytesIO(data))
+        whole = set(frame["key"]) == set(_keys(path))
+    except FileNotFoundError:
+        raise
+    except Exception:  # damage shows itself in many ways
+        whole = False
+    if not whole:
+        raise ValueError(f"{path} has not the runs that it names: delete it, and they are computed again.")
+    return frame
 
 
 def _checksum(data: bytes) -> str:

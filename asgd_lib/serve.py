@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"asgd_lib.serve: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        sys.stderr.write(f"{INTERRUPTED}\n")  # in one piece: several processes may say it
         return 130
     if served is not None:
         rate, share = len(served.trace) / max(served.trace.end[-1], 1e-9), served.busy / max(served.seconds, 1e-9)

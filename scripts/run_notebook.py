@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -28,12 +29,25 @@ from asgd_lib.atomic import atomic_path  # noqa: E402
 
 
 def parameters(notebook: Path, values: Path | None) -> dict:
-    """The parameters in the YAML file `values`; ValueError where the notebook's parameters cell has no such name."""
-    given = (yaml.safe_load(values.read_text()) or {}) if values else {}
+    """The parameters in the YAML file `values`; ValueError where it is none, or the notebook's parameters cell has no such name."""
+    given = literals(values) if values else {}
     known = papermill.inspect_notebook(str(notebook)) if given else {}
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"{values.name} sets {', '.join(unknown)}; the parameters of {notebook.name} are {', '.join(known)}.")
+    return given
+
+
+def literals(values: Path) -> dict:
+    """The names and values in a YAML file; ValueError where it holds anything else."""
+    try:
+        given = yaml.safe_load(values.read_text("utf-8")) or {}
+        json.dumps(given)  # numbers, strings, lists: no dates, no sets, nothing that contains itself
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"{values.name} is no YAML file of numbers, strings and lists ({why}); correct it, or restore a copy.") from None
+    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{values.name} must have lines NAME: VALUE, as in `n_workers: 25`.")
     return given
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from asgd_lib import cache
@@ -125,3 +126,21 @@ def test_a_folder_need_not_be_ascii_where_the_locale_is(tmp_path):
     ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "früher ✓")], env=os.environ | ascii_alone, check=True)
     assert pd.read_parquet(tmp_path / "früher ✓" / "table")["key"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize("change", ["no column", "no rows", "no names"])
+def test_a_file_without_the_runs_that_it_names_is_a_sentence(change, tmp_path):
+    Cache(tmp_path).save(batch("a"))
+    (path,) = tmp_path.iterdir()
+    table = pq.read_table(path)
+    kept = table.drop(["key"]) if change == "no column" else table.slice(0, 0) if change == "no rows" else table
+    meta = table.schema.metadata | ({b"keys": b"[[1], 7]"} if change == "no names" else {})
+    pq.write_table(kept.replace_schema_metadata(meta), tmp_path / "new")
+    path.unlink()
+    path = (tmp_path / "new").rename(tmp_path / f"a-{cache._checksum((tmp_path / 'new').read_bytes())}.parquet")
+    if change == "no names":
+        with pytest.warns(UserWarning, match="is damaged .*; its runs are computed again"):
+            assert not Cache(tmp_path).index()
+    else:
+        with pytest.raises(ValueError, match="has not the runs that it names: delete it, and they are computed again"):
+            Cache(tmp_path).load({path})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +38,14 @@ def run(notebook, target, tmp_path, *options):
     command = [sys.executable, str(script), str(notebook), str(target), *map(str, options)]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
     return done.returncode, done.stdout
+
+
+@pytest.fixture
+def run_notebook(tmp_path, monkeypatch):
+    """The script as a module; it makes an IPython folder where Jupyter keeps its sockets."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    return importlib.import_module("run_notebook")
 
 
 def printed(path):
@@ -71,6 +81,24 @@ def test_unknown_full_size_parameter_is_a_sentence_and_leaves_nothing(tmp_path):
     code, words = run(write(tmp_path / "a.ipynb"), tmp_path / "out" / "a.ipynb", tmp_path, "--parameters", values)
     assert code == 1 and words == "ValueError: values.yaml sets m; the parameters of a.ipynb are n.\n"
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("n: !!python/object/apply:os.system ['touch {0}']", "strings and lists (could not determine a constructor for the tag"),
+    ("n: " + "[" * 2_000, "is no YAML file of numbers, strings and lists"),
+    ("n: &a [*a]", "(Circular reference detected); correct it, or restore a copy."),
+    ("n: 2020-01-01", "(Object of type date is not JSON serializable)"),
+    ("n: \xff", "('utf-8' codec can't decode byte 0xff"),
+    ("- 1", "values.yaml must have lines NAME: VALUE"),
+    ("7: 1\nm: 2", "values.yaml must have lines NAME: VALUE"),
+    ("hello", "values.yaml must have lines NAME: VALUE"),
+])  # fmt: skip
+def test_a_damaged_file_of_parameters_is_a_sentence_and_never_run(text, words, tmp_path, run_notebook):
+    values, ran = tmp_path / "values.yaml", tmp_path / "ran"
+    values.write_bytes(text.replace("{0}", str(ran)).encode("latin-1"))
+    with pytest.raises(ValueError, match=re.escape(words)):
+        run_notebook.parameters(tmp_path / "none.ipynb", values)
+    assert not ran.exists()
 
 
 def test_a_failing_notebook_is_kept_apart_and_does_not_stop_the_others(tmp_path, capsys):

@@ -110,3 +110,10 @@ def test_who_leaves_for_good_never_answers_again():
 def test_dropout_that_never_strikes_changes_nothing():
     base = clusters.Exponential((1.0, 2.0))
     assert simulate(clusters.Dropout(base, 1e12, 1.0), ASGD, arrivals=100) == simulate(base, ASGD, arrivals=100)
+
+
+@pytest.mark.parametrize("seconds", ["5,3", "5,5"])
+def test_a_recording_whose_clock_went_back_or_stood_still_is_a_sentence(seconds, tmp_path):
+    (tmp_path / "times.csv").write_text(f"worker,start,end\n1,1,2\n0,{seconds}\n")
+    with pytest.raises(ValueError, match=r"In row 1 of the recording, .* of worker 0 takes -?\d s; all must .* a clock went back"):
+        clusters.FromTrace(tmp_path / "times.csv")

@@ -28,6 +28,13 @@ class FromTrace:
 
     def __post_init__(self):
         frame, n = _frame(self.source)
+        backwards = frame.loc[frame["seconds"].map(lambda seconds: isinstance(seconds, (int, float)) and seconds <= 0)]
+        if len(backwards):
+            row, seconds = backwards.index[0], backwards["seconds"].iloc[0]
+            raise ValueError(
+                f"In row {row} of the recording, counted from 0, a gradient of worker {backwards['worker'].iloc[0]} takes {seconds:g} s; "
+                "all must take more than 0. Leave out what was recorded while a clock went back or stood still."
+            )
         seconds = tuple(frame.loc[frame["worker"] == w, "seconds"].to_numpy().tolist() for w in range(n))
         empty = [w for w, times in enumerate(seconds) if not times]
         if empty or not seconds:

@@ -37,8 +37,8 @@ def noise_floor(lr: float, eigenvalues: ArrayLike, sigma_sq: float, weights_by_d
         angles = max(4 * len(weights), math.ceil(40 / (1 - radius)))  # the error falls like radius^angles
         if angles > _MOST_ANGLES:
             raise ValueError(
-                f"lr x eigenvalue = {lr * value:g} is too small to integrate; the floor is then lr eigenvalue sigma_sq / 2 times the sum of "
-                f"the weights, to a relative error of the order of the product."
+                f"lr x eigenvalue = {lr * value:g} is too small to integrate; the floor is then lr eigenvalue sigma_sq / 2 times the sum "
+                "of the weights, to a relative error of the order of the product."
             )
         e = np.exp(2j * np.pi * np.arange(angles) / angles)
         w = np.polynomial.polynomial.polyval(1 / e, weights)

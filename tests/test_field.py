@@ -68,8 +68,8 @@ def test_the_delay_filter_is_heavy_ball_over_batches_of_fresh_gradients():
 @pytest.mark.parametrize("stop", [False, True])
 def test_ringmaster_keeps_delays_below_its_threshold(stop):
     rule = Ringmaster(LR, 3, stop)
-    path, state = feed(rule, [(1.0, 0, 0), (1.0, 0, 2), (1.0, 0, 3), (1.0, 0, 40)], n=2)
-    follows(path, [(2.9, 1), (2.8, 2), (2.8, 2), (2.8, 2)])
+    path, state = feed(rule, [(1.0, 0, 0), (2.0, 0, 2), (1.0, 0, 3), (1.0, 0, 40)], n=2)
+    follows(path, [(2.9, 1), (2.7, 2), (2.7, 2), (2.7, 2)])
     assert rule.receive(state, Arrival(torch.ones(1), 0, 3, 1.0)) is state
     path, _ = feed(Ringmaster(LR, None, stop), [(1.0, 0, 1), (1.0, 0, 2)], n=2)  # by default n
     follows(path, [(2.9, 1), (2.9, 1)])
@@ -79,9 +79,9 @@ def test_ringmaster_keeps_delays_below_its_threshold(stop):
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
 def test_staleness_aware_steps(power):
-    path, _ = feed(StalenessAware(LR, power), [(1.0, 0, d) for d in (0, 1, 3)], n=2)
+    path, _ = feed(StalenessAware(LR, power), [(2.0, 0, d) for d in (0, 1, 3)], n=2)
     weights = [1, 2**-power, 4**-power]
-    follows(path, list(zip(X0 - LR * np.cumsum(weights), (1, 2, 3), strict=True)))
+    follows(path, list(zip(X0 - 2 * LR * np.cumsum(weights), (1, 2, 3), strict=True)))
 
 
 def test_picky_refuses_a_gradient_when_the_model_has_moved_too_far():

@@ -34,14 +34,14 @@ def test_sgd_takes_the_whole_step_whatever_the_delay():
 
 def test_delay_adaptive_divides_by_the_delay_beyond_n():
     # n = 2, and tau = delay + 1: full steps to tau = 2, then 2/3, 2/4, 2/10.
-    path, _ = feed(DelayAdaptive(LR), [(1.0, 0, d) for d in (0, 1, 2, 3, 9)], n=2)
-    follows(path, list(zip(X0 - LR * np.cumsum([1, 1, 2 / 3, 1 / 2, 1 / 5]), range(1, 6), strict=True)))
+    path, _ = feed(DelayAdaptive(LR), [(2.0, 0, d) for d in (0, 1, 2, 3, 9)], n=2)
+    follows(path, list(zip(X0 - LR * np.cumsum([2, 2, 4 / 3, 1, 2 / 5]), range(1, 6), strict=True)))
 
 
 def test_delay_adaptive_by_dropping_keeps_tau_to_2n_and_returns_the_very_state_beyond():
     rule = DelayAdaptive(LR, drop=True)
-    path, state = feed(rule, [(1.0, 0, d) for d in (0, 3, 4, 9)], n=2)
-    follows(path, [(2.9, 1), (2.8, 2), (2.8, 2), (2.8, 2)])
+    path, state = feed(rule, [(2.0, 0, d) for d in (0, 3, 4, 9)], n=2)
+    follows(path, [(2.8, 1), (2.6, 2), (2.6, 2), (2.6, 2)])
     assert rule.receive(state, Arrival(torch.ones(1), 0, 4, 1.0)) is state
 
 
@@ -53,8 +53,8 @@ def test_text_is_no_answer_to_whether_late_gradients_are_dropped():
 def test_rescaled_with_known_times_steps_in_proportion_to_them():
     t = np.array([1.0, 2.0, 5.0])
     weights = t * np.mean(1 / t)
-    path, _ = feed(Rescaled(LR, tuple(t)), [(1.0, 0, 0), (1.0, 2, 9), (1.0, 1, 0)], n=3)
-    follows(path, list(zip(X0 - LR * np.cumsum(weights[[0, 2, 1]]), (1, 2, 3), strict=True)))
+    path, _ = feed(Rescaled(LR, tuple(t)), [(1.0, 0, 0), (2.0, 2, 9), (-1.0, 1, 0)], n=3)
+    follows(path, list(zip(X0 - LR * np.cumsum(weights[[0, 2, 1]] * (1, 2, -1)), (1, 2, 3), strict=True)))
     # At rates 1/t the mean weight of an arrival is 1: the mean step is lr.
     assert np.average(weights, weights=1 / t) == pytest.approx(1, rel=1e-15)
 

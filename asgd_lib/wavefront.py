@@ -44,15 +44,12 @@ class Wavefront:
             self._next += 1
 
     def of(self, e: int) -> list[Tensor]:
-        """The gradients (R, d) of arrival `e` and of those after it that are known already."""
-        known = self._grad
-        if e not in known:
-            now = []
-            # What arrives much later waits for a later call: a block of gradients lives until its last one is used.
-            while self._readable and len(now) < self._chunk and self._readable[0] < e + 2 * self._chunk:
-                now.append(heappop(self._readable))
-            known.update(zip(now, self._grads(e, now, [self._model.pop(a) for a in now]), strict=True))
-        grads = []
+        """The gradients (R, d) of arrival `e`, the first that has not been handed out, and of those after it that are known then."""
+        known, now, grads = self._grad, [], []
+        # What arrives much later waits for a later call: a block of gradients lives until its last one is used.
+        while self._readable and len(now) < self._chunk and self._readable[0] < e + 2 * self._chunk:
+            now.append(heappop(self._readable))
+        known.update(zip(now, self._grads(e, now, [self._model.pop(a) for a in now]), strict=True))
         while e in known:
             grads.append(known.pop(e))
             e += 1

@@ -66,6 +66,7 @@ class Halved(SGD):
 
 def test_a_changed_receive_is_what_counts():
     assert offers(METHODS["asgd"](0.1).rule, "receive_all", "receive") and not offers(Halved(0.1), "receive_all", "receive")
+    assert not offers(object(), "receive_all", "receive")
     trace, problem = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=60), quadratic()
     changed = replay(trace, Row(Greedy(), Halved, "test")(0.1), problem, every=60).attrs["x"]
     assert torch.equal(changed, replay(trace, METHODS["asgd"](0.05), problem, every=60).attrs["x"])
@@ -94,7 +95,9 @@ def test_draws_made_in_small_portions_are_the_same_draws(monkeypatch, portion):
     samples = LeastSquares(X, X.sum(1), partition.iid(60, 4), batch=2)
     trace, method = simulate(RANDOM, METHODS["asgd"](0.1), arrivals=200), METHODS["asgd"](0.1)
     for problem in (samples, quadratic(sigma=1.0)):
-        whole = replay(trace, method, problem, seeds=[0, 5]).attrs["x"]
+        whole, drawn = replay(trace, method, problem, seeds=[0, 5]).attrs["x"], []
         with monkeypatch.context() as patch:
             patch.setattr("asgd_lib.wavefront._DRAW_BYTES", portion)
+            patch.setattr(problem, "draws", lambda w, j, s, draws=problem.draws, drawn=drawn: drawn.append(len(j)) or draws(w, j, s))
             assert torch.equal(replay(trace, method, problem, seeds=[0, 5]).attrs["x"], whole)
+        assert sum(drawn) == 200 and max(drawn) < 50

@@ -197,6 +197,7 @@ def test_the_worst_is_the_nearest_to_either_end():
 
 def test_one_condition_is_not_called_the_worst_of_one():
     assert RATIO.check_all({"equal speeds": [2.0, 2.1, 2.2]}).note.startswith("equal speeds; each at 95 %")
+    assert RATIO.check_all({5: 2.0, 25: 1.0}).note == "worst of 2 conditions: 25; 1 reproduced, 1 not reproduced"
 
 
 def test_check_all_corrects_for_the_number_of_conditions():
@@ -253,6 +254,7 @@ def test_rounding_noise_prints_alike_on_every_machine():
     assert NOISE.check_exact(2.2e-16).shown == NOISE.check_exact(0.0).shown == "below 1e-15"
     assert NOISE.check_exact(3.14159e-13).shown == "3.14e-13"
     assert NOISE.check_exact(2.2e-16).as_dict() == NOISE.check_exact(1.1e-16).as_dict()
+    assert "(0 to 0.8" in str(Claim("C", "x", "y", high=1.0, floor=0.5).check([0.4, 0.5, 0.7, 0.8]))  # the interval's lower end
 
 
 def test_last_bits_do_not_change_the_line():

@@ -207,6 +207,7 @@ def test_counts_and_report():
     assert table.entropy[:2].tolist() == pytest.approx([0.0, 0.5 * math.log(2) + 0.5 * math.log(4)])
     assert table.tv_distance[:2].tolist() == pytest.approx([0.5, 0.25])
     assert table.loc[2, ["entropy", "tv_distance"]].isna().all() and "zeta_sq" not in table.attrs
+    assert partition.report([[0], range(1, 6)], labels).loc[0, ["entropy", "tv_distance"]].tolist() == pytest.approx([0.0, 0.5])
 
 
 def test_report_measures_the_gradient_dissimilarity():

@@ -30,6 +30,7 @@ def test_a_valid_trace_is_taken_as_it_is():
     assert trace.delays.tolist() == [0, 1, 1]
     assert trace.frame().to_dict("list") == {k: v for k, v in columns().items() if k != "n"} | {"delay": [0, 1, 1]}
     assert len(Trace(2, [], [], [], [], [])) == 0
+    assert len(Trace(**columns(start=[1.0, 0.0, 2.0]))) == 3  # a job may take no time at all
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,6 @@ def convergence(
     A line is drawn as far as every seed has values: it ends in a cross, and its label says so, where some diverged, because
     the mean of the survivors would look better than the method is. ValueError where a line would mix step sizes.
     """
-    if band not in ("range", "t", None):
-        raise ValueError(f"band must be 'range', 't' or None; got {band!r}.")
     columns("history", history, x, y, hue)
     ax = axes(ax)
     scale(ax, logx, logy)

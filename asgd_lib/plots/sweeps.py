@@ -32,8 +32,6 @@ def lr_curve(
     A ring marks the step size with the best median among those at which every seed finished; crossed-out markers at
     the upper edge stand for step sizes at which some seed did not (diverged or out of time): the line is interrupted there.
     """
-    if best not in ("lowest", "highest"):
-        raise ValueError(f"best must be 'lowest' or 'highest'; got {best!r}.")
     columns("history", history, "run", "status", y, hue)
     last = history.groupby("run", sort=False).tail(1)
     last = last.assign(**{y: last[y].where(last["status"] == "done", np.nan)})

@@ -1,6 +1,7 @@
 """The index of a cache opens a file once in a process, and notices all that happens to the folder in between."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -65,6 +66,12 @@ def test_a_file_that_is_gone_is_not_known(tmp_path):
     Cache(tmp_path).save(batch("b"))
     Cache(tmp_path).index()["a"].unlink()
     assert list(Cache(tmp_path).index()) == ["b"]
+
+
+def test_a_file_without_a_checksum_in_its_name_is_not_ours(tmp_path):
+    Cache(tmp_path).save(batch("a"))
+    shutil.copy(Cache(tmp_path).index()["a"], tmp_path / "old.parquet")
+    assert [path.name != "old.parquet" for path in Cache(tmp_path).index().values()] == [True]
 
 
 @pytest.mark.parametrize("moment", ["_keys", "_marked"])

@@ -188,6 +188,12 @@ def test_ctrl_c_while_modules_are_imported_is_a_sentence(module, arguments, swal
     assert done.stderr.startswith(f"{name}: interrupted") and done.stderr.count("\n") == 1
 
 
+def test_an_error_that_is_the_library_s_own_fault_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "asgd", lambda **_: [][1])
+    with pytest.raises(IndexError):
+        cli.main()
+
+
 def test_a_command_is_imported_when_it_is_called():
     for option in ("--version", "--help"):
         code = f"from asgd_lib.cli import asgd; asgd(['{option}'], standalone_mode=False); import sys; print(*sys.modules)"

@@ -180,6 +180,11 @@ def test_contests_that_make_no_sense_are_refused(change, words):
         compare(given.pop("entries"), given.pop("scenarios"), given.pop("lrs"), **given)
 
 
+def test_a_scenario_has_one_number_of_workers():
+    with pytest.raises(ValueError, match="The problem has 3 workers and the cluster 4"):
+        scenario(clusters.equal(4), quadratic(3))
+
+
 def test_an_entry_must_make_a_method():
     with pytest.raises(TypeError, match="must make a Method"):
         compare([Entry("rule", SGD)], [scenario()], [0.1])

@@ -49,6 +49,8 @@ def test_standing_by_hand():
     other = standing(table(), "b").set_index("cluster")
     assert other.loc["equal", ["rank", "ratio", "edge"]].tolist() == [2, pytest.approx(2.0 ** (2 / 3)), True]  # shares the rank with mine
     assert other.loc["dead", "rival"] == "mine" and other.loc["dead", "ratio"] == NEVER
+    one = standing(table({key: times[:1] for key, times in TIMES.items()}), "mine").set_index("cluster").loc["equal"]
+    assert one["ratio"] == TIMES["equal", "mine"][0] / TIMES["equal", "a"][0] and math.isnan(one["low"]) and math.isnan(one["high"])
 
 
 WHOLE, NEARLY, HARDLY = (6.0,) * 5, (5.0,) * 4 + (NEVER,), (5.0,) * 2 + (NEVER,) * 3

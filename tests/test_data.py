@@ -65,6 +65,7 @@ def test_bundled_splits_lose_and_share_no_sample_and_are_stratified(name):
 def test_embedded_images_are_balanced():
     _, y, _, y_test = data.load("fashion_mnist_small")
     assert torch.bincount(y).tolist() == [600] * 10 and torch.bincount(y_test).tolist() == [100] * 10
+    assert fashion_mnist.first_of_each_class(np.array([1, 0, 1, 1, 0]), 2).tolist() == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion_mnist_small"])

@@ -147,6 +147,8 @@ def test_command_says_what_is_there_and_what_is_not(toy, no_network, monkeypatch
     assert command.main() == 0
     out = capsys.readouterr().out
     assert all(f"{name} from {tmp_path / 'mine' / name}" in out for name in files)
+    monkeypatch.setattr(command.fashion_mnist, "small", (tmp_path / "nowhere").read_bytes)
+    assert command.main() == 1 and "fashion_mnist_small: MISSING. " in capsys.readouterr().out
 
 
 @needs_full

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pandas as pd
@@ -218,6 +219,11 @@ def test_a_fingerprint_follows_content_and_nothing_else():
     values += [torch.ones(1), torch.ones(1, 1), torch.ones(1).double(), torch.zeros(1)]
     assert len({fingerprint.fingerprint(value) for value in values}) == len(values)
     assert fingerprint.fingerprint([1], [2]) != fingerprint.fingerprint([1, 2], [])
+    assert fingerprint.fingerprint(torch.float32) != fingerprint.fingerprint(torch.float64)  # pickled by their names
+    lock = threading.Lock()  # nothing that pickle could write
+    with pytest.raises(ValueError, match="cannot be told by its content .*; a cached sweep needs plain data, or cache=None"):
+        fingerprint.fingerprint(lock)
+    assert fingerprint.content_key(lock) == fingerprint.content_key(lock) != fingerprint.content_key(threading.Lock())
 
 
 def test_a_module_is_known_again_after_it_was_used():

@@ -87,6 +87,8 @@ def test_share_of_work_sums_to_one(trace):
     ax = plots.share_of_work(trace)
     assert [bar.get_height() for bar in ax.patches] == [0.75, 0.25]
     assert line(ax, "even share $1/n$").get_ydata()[0] == 0.5
+    with pytest.raises(ValueError, match="no arrivals to count"):
+        plots.share_of_work(Trace(2, [], [], [], [], []))
 
 
 def test_partition_counts_classes_by_worker():

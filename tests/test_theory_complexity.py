@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import quadratic
+from cases import Slope, quadratic
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import digits
@@ -155,6 +155,7 @@ def test_constants_of_a_quadratic_are_exact_and_those_of_other_problems_are_meas
     curvature = float(torch.linalg.eigvalsh(exact.A.mean(0)).max())
     assert 0.99 * curvature < theory.smoothness(Hidden()) <= curvature * (1 + 1e-9)
     assert theory.smoothness(Hidden(), steps=3000) == pytest.approx(curvature, rel=1e-6)
+    assert theory.smoothness(Slope()) == 0.0  # of a linear function, and not nan
     assert theory.gradient_variance(Hidden(), draws=4000) == pytest.approx(0.49, rel=0.04)  # 4 s.e.: 0.49 sqrt(2/5 / 16000) = 0.5 %
     assert theory.initial_gap(Hidden(), minimum=exact.minimum) == pytest.approx(theory.initial_gap(exact))
     assert theory.dissimilarity(Hidden(), exact.minimiser) == pytest.approx(exact.zeta_sq)

@@ -84,3 +84,5 @@ def test_logistic_facts_are_those_of_autograd():
     assert facts.within.sum() == pytest.approx(float(within), rel=1e-9)
     assert math.isfinite(facts.within.min())
     assert facts.within.min() >= 0
+    with pytest.raises(ValueError, match="Newton's method has not converged in 1 steps"):
+        theory.logistic_facts(problem, steps=1)

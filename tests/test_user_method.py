@@ -9,7 +9,7 @@ import torch
 from cases import FIXED, RANDOM, quadratic
 from own_methods import CLASS, GOOD, KEPT, RECEIVE, RETURN, SIZE, STEP, found, written
 
-from asgd_lib import METHODS, Row, load_method, replay, simulate
+from asgd_lib import METHODS, Row, clusters, load_method, replay, simulate
 from asgd_lib.conformance import CHECKS, conform
 from asgd_lib.policies import Barrier, Greedy, Quorum
 from asgd_lib.rules import SGD
@@ -49,6 +49,14 @@ def test_a_row_may_have_hyperparameters_of_its_own(tmp_path):
     assert (row.name, row(0.1).rule.size, row(0.1, size=3).rule.size) == ("Mine", 5, 3)
     with pytest.raises(ValueError, match="takes the rule's class, or a function"):
         as_row(Row(Greedy(), SGD(0.1), "a test"))
+
+
+def test_a_policy_may_be_a_static_function_and_a_rule_may_refuse_four_workers(tmp_path):
+    static = (SIZE, f"{SIZE}\n\n    @staticmethod\n    def policy(rule):\n        return Quorum(rule.size)")
+    assert found(tmp_path, static)(0.1).policy == Quorum(2)
+    refuses = ("        return State(x0", "        if n == 4: raise ValueError('Four are too many.')\n        return State(x0")
+    with pytest.raises(ValueError, match="Four are too many"):
+        simulate(clusters.equal(4), found(tmp_path, refuses)(0.1), arrivals=3)
 
 
 def test_the_source_is_what_the_docstring_says(tmp_path):
@@ -182,6 +190,10 @@ REFUSED = {
     "decides for all": ([(STEP, "step = 0 if a.grad.norm(dim=-1) > 1 else")], "Remedy: .*torch.where, run by run"),
     "lr compared": ([("    def init", "    def __post_init__(self):\n        assert self.lr > 0\n\n    def init")], "ambiguous.*Remedy"),
     "keeps in the rule": ([(STEP, "self.size = 3; step =")], "FrozenInstanceError.*Remedy: a rule is frozen"),
+    "a row that makes nothing": (
+        [("SEEN = []", "SEEN = []\ndef broken(lr): return [][1]"), ("s.n)\n", "s.n)\nMine = asgd.Row(Greedy(), broken, 'ours', 'mine')\n")],
+        r"cannot be made from a step size alone. IndexError: .*line 11: `def broken",
+    ),
     "lr against a delay": ([("self.lr *", "min(self.lr, 1 / (1 + a.delay)) *")], r"`step = min.*Remedy: self.lr.*tensor \(runs, 1\)"),
     "a branch for large delays": (
         [(STEP, "lr = self.lr if a.delay <= 50 else min(self.lr, 1 / a.delay)\n        step =")],

@@ -50,7 +50,7 @@ def in_turns(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[
 
 
 class Replay:
-    """One workload: microseconds an arrival of the plain loop, of replay, and of the gradients alone in the best and in replay's calls."""
+    """One workload: microseconds an arrival of the plain loop, of replay, and of the gradients in the best and in replay's calls."""
 
     def __init__(self, name: str, n: int, scale: float):
         self.name, self.n, self.E = name, n, max(200, int(ARRIVALS[name] * scale * (1.0 if n == 100 else 0.5)))
@@ -60,6 +60,7 @@ class Replay:
         self.contenders = {
             "plain": partial(plain_loop, problem, module, n, self.E),
             "replay": partial(replayed, unevaluated(problem), n, self.E),
+            "steps own": partial(gradients_alone, problem, n, self.sizes, steps=True),
         } | {f"gradients {cut}": partial(gradients_alone, problem, n, sizes) for cut, sizes in cuts.items()}
         self.best = dict.fromkeys(self.contenders, float("inf"))
 
@@ -69,13 +70,13 @@ class Replay:
             self.best[who] = min(self.best[who], 1e6 * t / self.E)
 
     def row(self) -> dict:
-        plain, replay, own = (self.best[who] for who in ("plain", "replay", "gradients own"))
+        plain, replay, own, steps = (self.best[who] for who in ("plain", "replay", "gradients own", "steps own"))
         limit = min(us for who, us in self.best.items() if who.startswith("gradients"))
         print(f"  {self.name:24} n={self.n:<5} plain {plain:7.1f} us   replay {replay:7.1f} us   {plain / replay:5.1f}x"
               f"   gradients {limit:6.1f} us, {limit / replay:4.0%}"
-              f"   in calls of {self.E / len(self.sizes):.0f}: {own:6.1f} us", flush=True)  # fmt: skip
+              f"   in calls of {self.E / len(self.sizes):.0f}: {own:6.1f} us, with steps {steps:6.1f} us", flush=True)  # fmt: skip
         return {"workload": self.name, "n": self.n, "plain_us": plain, "replay_us": replay, "limit_us": limit,
-                "call": self.E / len(self.sizes), "own_us": own}  # fmt: skip
+                "call": self.E / len(self.sizes), "own_us": own, "steps_us": steps}  # fmt: skip
 
 
 def replay_rows(scale: float, repeats: int) -> list[dict]:

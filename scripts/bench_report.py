@@ -46,11 +46,12 @@ heap, a copy of the model for every worker and autograd for every event, as one 
 together. *Gradients*: as many gradients by the problem's own formulas and nothing else, neither workers nor a server, in calls of the best
 size, at n models (as the workers hold them) that lie ready one behind the other. Nobody looks at the objective: replay's evaluations,
 which a user asks for by `every=`, are left out. *Jobs a call* is what replay itself computes together, on average: jobs whose models are
-there while their gradients are not, and no more of them than fit the caches. The last column is what the gradients take in calls of just
-those sizes.
+there while their gradients are not, and no more of them than fit the caches. *In such calls* is what the gradients take in calls of just
+those sizes. No replay can leave out the *steps*: every gradient makes a new model, which waits for its turn somewhere in memory; with them
+and nothing else, no trace, no worker, no history, the same calls take what the last column but one says, and the last is replay's share.
 
-| workload | n | plain loop | replay | replay is | gradients | of that limit | jobs a call | gradients in such calls |
-|-|-:|-:|-:|-:|-:|-:|-:|-:|
+| workload | n | plain loop | replay | replay is | gradients | of that limit | jobs a call | in such calls | with steps | of that |
+|-|-:|-:|-:|-:|-:|-:|-:|-:|-:|-:|
 {replay}
 
 ## Sweep
@@ -151,7 +152,7 @@ def page(result: dict, served: list[dict] | None = None, peers: dict | None = No
         asked="\n".join(f"| {' | '.join(row)} | {'met' if met else '**missed**'} |" for *row, met in asked(result, served)),
         replay=lines(result["replay"], lambda r: r["workload"], lambda r: f"{r['n']:,}", us("plain_us"), us("replay_us"),
                      over("plain_us", "replay_us"), us("limit_us"), lambda r: f"{r['limit_us'] / r['replay_us']:.0%}",
-                     lambda r: f"{r['call']:.0f}", us("own_us")),
+                     lambda r: f"{r['call']:.0f}", us("own_us"), us("steps_us"), lambda r: f"{r['steps_us'] / r['replay_us']:.0%}"),
         sweep=lines(result["sweep"], lambda r: r["workload"], lambda r: str(r["runs"]), us("plain_us"), us("one_us"), us("sweep_us"),
                     over("plain_us", "sweep_us"), over("one_us", "sweep_us")),
         dude=lines(result["dude"], lambda r: f"{r['n']:,}", us("asgd_us"), us("dude_us"), lambda r: f"{r['dude_us'] / r['asgd_us']:.2f}"),

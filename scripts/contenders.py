@@ -12,12 +12,14 @@ import heapq
 import re
 import resource
 import sys
+from collections import deque
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import asgd_lib as asgd
+from asgd_lib.rules.base import descend
 
 WORKLOADS = ("quadratic d=100, noisy", "softmax, digits", "softmax 784-10", "MLP 784-128-10", "CNN, digits")
 LR = 0.01
@@ -114,10 +116,15 @@ def calls(problem, n: int, arrivals: int) -> list[int]:
 
 
 @torch.no_grad()
-def gradients_alone(problem, n: int, sizes: list[int]) -> None:
-    """As many gradients as `sizes` says, call by call, at n models that lie in one piece of memory; samples of many calls drawn at once."""
+def gradients_alone(problem, n: int, sizes: list[int], steps: bool = False) -> None:
+    """As many gradients as `sizes` says, call by call, at n models that lie in one piece of memory; samples of many calls drawn at once.
+
+    With `steps` also the least that an asynchronous server does: every gradient makes a new model, which waits for its turn among n that
+    lie here and there.
+    """
     x = problem.x0.expand(max(n, *sizes), 1, 1, -1).contiguous()
-    seed = torch.zeros(1, dtype=torch.int64)
+    server, held, gathered = x[0], deque(model.clone() for model in x), torch.empty(0, dtype=x.dtype)
+    seed, lr = torch.zeros(1, dtype=torch.int64), torch.full((1, 1), LR, dtype=x.dtype)
     job = torch.arange(sum(sizes))
     worker, first, low, high = job % n, 0, 0, 0
     for size in sizes:
@@ -125,7 +132,13 @@ def gradients_alone(problem, n: int, sizes: list[int]) -> None:
             low, high = first, min(len(job), first + max(size, AHEAD))
             draws = problem.draws(worker[low:high], job[low:high], seed)
         now, model = slice(first - low, first - low + size), first % (len(x) - size + 1)
-        problem.grad_at(x[model : model + size], worker[low:high][now], tuple(draw[now] for draw in draws))
+        models = x[model : model + size]
+        if steps:
+            models = torch.stack([held.popleft() for _ in range(size)], out=gathered.resize_(models.shape))
+        grads = problem.grad_at(models, worker[low:high][now], tuple(draw[now] for draw in draws))
+        if steps:
+            held.extend(descend(server, lr, list(grads.unbind(0))))
+            server = held[-1]
         first += size
 
 

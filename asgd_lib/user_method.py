@@ -107,8 +107,6 @@ def _policy(rule: type) -> Any:
         return Greedy()
     if "policy" in rule.__dataclass_fields__:
         raise ValueError(f"The policy of {rule.__name__} must not be one of its fields: write `policy = Barrier()` without a type.")
-    if isinstance(given, staticmethod):
-        return given.__func__
     return given
 
 

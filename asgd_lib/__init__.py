@@ -34,6 +34,7 @@ _NAMES = {
     "Method": "methods",
     "Row": "methods",
     "load_method": "user_method",
+    "Target": "target",
     "Trace": "trace",
     "Claim": "claims",
     "simulate": "simulator",

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,15 +13,15 @@ import torch
 from torch import Tensor
 
 from asgd_lib.arguments import guard
+from asgd_lib.batch import Batch
 from asgd_lib.checks import count, positive
 from asgd_lib.fingerprint import content_key
 from asgd_lib.history import History
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
-from asgd_lib.rules import Arrival, Arrivals, Rule, State, over_runs
-from asgd_lib.shortcuts import offers
+from asgd_lib.rules import Rule, over_runs
+from asgd_lib.target import Target, Watch
 from asgd_lib.trace import Trace
-from asgd_lib.wavefront import Wavefront
 
 _CALL_BYTES = 12 << 20  # working memory of one batched gradient call; larger blocks fall out of the caches
 _THREAD_BYTES = 8 << 20  # and of each of several threads, whose waiting for each other costs more
@@ -38,6 +37,7 @@ def replay(
     seeds: Iterable[int] = (0,),
     every: int = 100,
     arrivals: int | None = None,
+    target: Target | None = None,
     jobs_per_call: int | None = None,
     timeout: float | None = None,
     progress: Callable[[float], object] | None = None,
@@ -51,8 +51,10 @@ def replay(
 
     Returns one row per (run, checkpoint), checkpoints at 0, every `every` arrivals and at the end. Columns: `run, method, lr, seed`, then
     `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the metrics, and
-    `status`, one of `done`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found its loss
-    infinite, NaN or over 1e6 (1 + |first loss|). `attrs["x"]` holds the last models `(R, d)`. `timeout` bounds the wall time in seconds.
+    `status`, one of `done`, `reached`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found
+    its loss infinite, NaN or over 1e6 (1 + |first loss|); with a `target` no run has rows after the one that found it there, which saves
+    time where one only asks when (`history.time_to`). Rows before do not depend on it. `attrs["x"]` holds the last models `(R, d)`.
+    `timeout` bounds the wall time in seconds.
     `progress` is called now and then with the share of the work done since it was last called; the shares add up to 1.
 
     Raises ValueError where trace and problem disagree on the number of workers, or a number makes no sense.
@@ -81,7 +83,8 @@ def replay(
         job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
         chunk = _jobs(job_bytes, torch.get_num_threads()) if jobs_per_call is None else jobs_per_call
         with torch.no_grad():
-            _run(trace, batch_rule, problem, run_seeds, every, arrivals, count("jobs_per_call", chunk), deadline, history, runs, report)
+            chunk = count("jobs_per_call", chunk)
+            _run(trace, batch_rule, problem, run_seeds, every, arrivals, target, chunk, deadline, history, runs, report)
     return history.frame()
 
 
@@ -112,63 +115,75 @@ def _keep_freed_memory() -> None:
     torch.empty(31 << 20, dtype=torch.uint8)
 
 
-def _one_by_one(rule: Rule, s: State, a: Arrivals) -> Iterator[State]:
-    """The state after each of several arrivals."""
-    for grad, worker, read_k, seconds in zip(*a, strict=True):
-        s = rule.receive(s, Arrival(grad, worker, s.k - read_k, seconds))
-        yield s
+class _Looks:
+    """The checkpoints of a batch: who has ended, how, and with which model."""
+
+    def __init__(self, batch: Batch, problem: Problem, target: Target | None, S: int, history: History):
+        R = len(batch.state.x)
+        self.status = np.full(R, "done", dtype=object)
+        self.final = batch.state.x.clone()
+        self._batch, self._problem, self._S, self._history = batch, problem, S, history
+        self._watch = None if target is None else Watch(target, R)
+        self._limit: Tensor | None = None
+        self._alive = torch.ones(R, dtype=torch.bool)
+        self._computed = torch.arange(R)  # the runs in the batch; step sizes leave it together, with all their seeds
+        self._separable = True
+
+    def look(self, e: int, end: float, late: bool) -> bool:
+        """Evaluate the runs after `e` arrivals, `end` seconds; whether one of them goes on. None does if it is too `late`."""
+        state, computed, R = self._batch.state, self._computed, len(self.status)
+        metrics = {k: v.cpu() for k, v in self._problem.metrics(state.x).items()}
+        loss = metrics["loss"]
+        self._limit = _DIVERGED * (1 + loss.abs()) if self._limit is None else self._limit
+        bad = ~(loss <= self._limit[computed]) | ~torch.isfinite(state.x).all(-1).cpu()
+        there = self._watch.arrived(computed, end, metrics) & ~bad if self._watch else torch.zeros_like(bad)
+        if len(computed) < R:
+            metrics = {k: v.new_zeros(R).index_copy_(0, computed, v) for k, v in metrics.items()}
+        sent = getattr(state, "sent", state.n + 2 * e)  # vectors of d numbers, both ways
+        counts = {"arrivals": e, "updates": state.k, "used": self._batch.used, "rounds": getattr(state, "rounds", state.k)}
+        self._history.add(self._alive, end, counts | {"bytes": sent * self._problem.x0.nbytes}, metrics)
+        alive = self._alive[computed]
+        self.final[computed[alive]] = state.x[alive]
+        for word, which in (("diverged", bad), ("reached", there)):
+            self.status[computed[alive & which].numpy()] = word
+        self._alive = self._alive.index_copy(0, computed, alive & ~bad & ~there)  # a new one: the history holds those before
+        if late:
+            self.status[self._alive.numpy()] = "timeout"
+        elif self._separable:
+            self._leave(e)
+        return not late and bool(self._alive.any())
+
+    def _leave(self, e: int) -> None:
+        """Compute no longer what has ended, once that is a quarter of the step sizes."""
+        rows = self._alive[self._computed].view(-1, self._S).any(1)
+        if 0 < 4 * int(rows.sum()) <= 3 * len(rows):
+            kept = rows.repeat_interleave(self._S).nonzero().squeeze(1)
+            self._separable = self._batch.narrow(e, kept.to(self._batch.state.x.device))
+            if self._separable:
+                self._computed = self._computed[kept]
 
 
 def _run(
-    trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, every: int, arrivals: int, chunk: int, deadline: float,
-    history: History, runs: list[int], report: Callable[[float], object],
+    trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, every: int, arrivals: int, target: Target | None, chunk: int,
+    deadline: float, history: History, runs: list[int], report: Callable[[float], object],
 ) -> None:  # fmt: skip
     """Replay one batch of runs and record it in `history`."""
-    state: State = rule.init(problem.x0.expand(len(runs), -1).clone(), trace.n)
-    gradients = Wavefront(trace, rule, problem, seeds, len(runs) // len(seeds), chunk, arrivals)
-    ahead: Iterator[State] = iter(())
-    workers, reads = trace.worker.tolist(), trace.read.tolist()
-    seconds, ends = (trace.end - trace.start).tolist(), [0.0, *trace.end.tolist()]
-    receive = rule.receive_all if offers(rule, "receive_all", "receive") else partial(_one_by_one, rule)
-    updates, used, width = [0], 0, problem.x0.nbytes
-    limit = None
-    alive = torch.ones(len(runs), dtype=torch.bool)
-    final = state.x.clone()
-    status = np.full(len(runs), "done", dtype=object)
-    reported = 0
-    for e in range(arrivals + 1):
-        if not e & 255 and e:
+    batch = Batch(trace, rule, problem, seeds, len(runs) // len(seeds), chunk, arrivals)
+    looks = _Looks(batch, problem, target, len(seeds), history)
+    ends = [0.0, *trace.end.tolist()]
+    e = reported = 0
+    while True:
+        late = not e & 63 and e < arrivals and time.monotonic() > deadline
+        if (e % every == 0 or e == arrivals or late) and not looks.look(e, ends[e], late) or e == arrivals:
+            break
+        stop = min(e - e % every + every, (e | 63) + 1, arrivals)
+        batch.advance(e, stop)
+        e = stop
+        if not e & 255:
             report((e - reported) / arrivals)
             reported = e
-        late = not e & 63 and e < arrivals and time.monotonic() > deadline
-        if e % every == 0 or e == arrivals or late:
-            metrics = {k: v.cpu() for k, v in problem.metrics(state.x).items()}
-            loss = metrics["loss"]
-            limit = _DIVERGED * (1 + loss.abs()) if limit is None else limit
-            bad = ~(loss <= limit) | ~torch.isfinite(state.x).all(-1).cpu()
-            sent = getattr(state, "sent", trace.n + 2 * e)  # vectors of d numbers, both ways
-            counts = {"arrivals": e, "updates": state.k, "used": used, "rounds": getattr(state, "rounds", state.k), "bytes": sent * width}
-            history.add(alive, ends[e], counts, metrics)
-            final[alive] = state.x[alive]
-            status[(alive & bad).numpy()] = "diverged"
-            alive = alive & ~bad
-            if late:
-                status[alive.numpy()] = "timeout"
-            if late or not alive.any():
-                break
-        if e < arrivals:
-            gradients.model_is(e, state)
-            after = next(ahead, None)
-            if after is None:
-                grads = gradients.of(e)
-                rows = slice(e, e + len(grads))
-                ahead = receive(state, Arrivals(grads, workers[rows], [updates[r] for r in reads[rows]], seconds[rows]))
-                after = next(ahead)
-            used += after is not state
-            state = after
-            updates.append(state.k)
     report((arrivals - reported) / arrivals if arrivals else 1.0)
-    history.end(runs, final, status)
+    history.end(runs, looks.final, looks.status)
 
 
 guard(__name__, costly=True)

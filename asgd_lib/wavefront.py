@@ -43,6 +43,14 @@ class Wavefront:
             heappush(self._readable, arrival)
             self._next += 1
 
+    def narrow(self, rule: Rule, kept: Tensor, R: int) -> None:
+        """From now on compute the runs `kept` of R alone, by their rule: some step sizes with all their seeds."""
+        self._read = getattr(rule, "read", None)
+        for held in (self._model, self._grad):
+            for arrival, value in held.items():
+                held[arrival] = value.index_select(0, kept)
+        self._grads.narrow(len(kept), R)
+
     def of(self, e: int) -> list[Tensor]:
         """The gradients (R, d) of arrival `e`, the first that has not been handed out, and of those after it that are known then."""
         known, now, grads = self._grad, [], []
@@ -64,6 +72,9 @@ class _Plain:
         self._problem, self._seeds = problem, seeds.repeat(L)
         self._worker, self._job = torch.tensor(trace.worker, device=device), torch.tensor(trace.job, device=device)
 
+    def narrow(self, kept: int, R: int) -> None:
+        self._seeds = self._seeds[:kept]
+
     def __call__(self, e: int, now: list[int], models: list[Tensor]) -> tuple[Tensor, ...]:
         return self._problem.grad(torch.stack(models), self._worker[now], self._job[now], self._seeds).unbind(0)
 
@@ -79,6 +90,9 @@ class _Drawn:
         self._low = self._high = 0  # arrivals whose draws are at hand
         self._draws: tuple[Tensor, ...] = ()
         self._models = problem.x0.new_empty(0)  # stacked models, call after call in the same memory
+
+    def narrow(self, kept: int, R: int) -> None:
+        self._L = self._L * kept // R
 
     def _reach(self, e: int, last: int) -> None:
         """Drop the draws of arrivals before `e`, and make those up to `last` and some more."""

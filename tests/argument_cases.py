@@ -61,7 +61,7 @@ OWN = {
     "agreement.excess_delay_distance": {"recorded": [TRACE], "simulated": [TRACE, LATER]}, "claims.Claim": {"low": 0.0},
     "clusters.FromTrace": {"source": TRACE}, "clusters.Network": {"up": clusters.Link()},
     "clusters.Uniform": {"low": (1.0, 2.0), "high": (2.0, 3.0)}, "comparison.Entry": {"make": METHODS["asgd"]},
-    "comparison.Scenario": vars(SCENARIO),
+    "Target": {"metric": "loss", "value": 0.5}, "comparison.Scenario": vars(SCENARIO),
     "comparison.compare": {"entries": [ENTRY], "scenarios": [SCENARIO], "seeds": [0], "tuning_seeds": [1]},
     "comparison.profiles.by_seed": CONTEST | {"factor": 2.0}, "comparison.profiles.guide": CONTEST,
     "comparison.profiles.outcomes_of": CONTEST, "comparison.profiles.profile": {"ratio": RATIOS, "factors": [1.0, 2.0]},

@@ -23,9 +23,9 @@ MODULES = sorted((ROOT / "asgd_lib").rglob("*.py"))
 # Who may know whom (DESIGN.md, Layers): only names further up. A new module has to be given its place here.
 LAYERS = [
     {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters", "shortcuts", "spelling"}
-    | {"interruption", "fingerprint", "arguments", "cache", "journal", "final_models"},
-    {"rules", "policies", "stopping", "problems"},
-    {"methods", "user_method", "history", "dispatch", "transfers", "wavefront"},
+    | {"interruption", "fingerprint", "arguments", "cache", "journal", "final_models", "target"},
+    {"rules", "policies", "stopping", "problems", "wavefront"},
+    {"methods", "user_method", "history", "dispatch", "transfers", "batch"},
     {"simulator", "replayer", "distributed"},
     {"sweep", "critical", "virtual", "specs", "adaptive", "conformance"},
     {"theory", "agreement", "intervals", "claims", "verdicts", "plots", "results", "tuning"},

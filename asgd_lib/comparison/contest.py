@@ -15,6 +15,7 @@ from asgd_lib.comparison.outcomes import outcomes
 from asgd_lib.comparison.suite import Scenario
 from asgd_lib.methods import Method
 from asgd_lib.sweep import sweep
+from asgd_lib.target import Target
 
 COLUMNS = ("problem", "split", "cluster", "method", "lr", "edge", "seed", "seconds", "outcome", "level")
 _MARGIN = 1.5  # how much longer than the tuning runs took the judging runs are at first
@@ -137,6 +138,6 @@ class _Round:
         this, until = self.scenario, look * self.scenario.horizon
         history = sweep(
             methods, this.cluster, this.problem, until=until, seeds=seeds, every=self.every,
-            own_traces=self._own_traces, cache=self._cache, jobs=1, progress=False,
+            target=Target(this.metric, this.target, this.hold), own_traces=self._own_traces, cache=self._cache, jobs=1, progress=False,
         )  # fmt: skip
         return outcomes(history, this.metric, this.target, this.hold, until, self.every)

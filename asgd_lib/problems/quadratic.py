@@ -60,6 +60,10 @@ class Quadratic:
         return self.A.mean(0), self.b.mean(0)
 
     @cached_property
+    def _shifted(self) -> bool:
+        return bool(self.b.any())
+
+    @cached_property
     def minimiser(self) -> Tensor:
         a, b = self._mean
         return b / a if self.diagonal else torch.linalg.solve(a, b)
@@ -96,8 +100,9 @@ class Quadratic:
 
     def grad_at(self, x: Tensor, worker: Tensor, draws: tuple[Tensor, ...]) -> Tensor:
         """Gradients (m, L, S, d) at models `x` (m, L, S, d): all L models of a job and seed meet the same noise."""
-        a, b = (t.index_select(0, worker)[:, None, None] for t in (self.A, self.b))
-        g = self._times(a, x).sub_(b)
+        g = self._times(self.A.index_select(0, worker)[:, None, None], x)
+        if self._shifted:
+            g.sub_(self.b.index_select(0, worker)[:, None, None])
         return g.add_(draws[0].unsqueeze(1)) if draws else g
 
     def grad(self, x: Tensor, worker: Tensor, job: Tensor, seed: Tensor) -> Tensor:

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from asgd_lib.trace import Trace
 
-_SMALL = 1 << 15  # numbers
-
 
 class Arrival(NamedTuple):
     """One gradient at the server. `grad` may be a view into a larger block: clone what you keep for long."""
@@ -71,16 +69,11 @@ class Rule(Protocol):
 
 
 def descend(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> Iterator[Tensor]:
-    """The models x - lr g_1, x - lr g_1 - lr g_2, ...: small gradients are scaled together, large ones while they are in the caches."""
-    if x.numel() <= _SMALL:
-        for step in (lr * torch.stack(grads)).unbind(0):
-            x = x - step
-            yield x
-    else:
-        for grad in grads:
-            step = lr * grad
-            x = torch.sub(x, step, out=step)  # into memory that is nobody else's
-            yield x
+    """The models x - lr g_1, x - lr g_1 - lr g_2, ...: each takes the memory of its step, which is in the caches."""
+    for grad in grads:
+        step = lr * grad
+        x = torch.sub(x, step, out=step)
+        yield x
 
 
 class Counter:

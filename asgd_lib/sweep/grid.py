@@ -14,6 +14,7 @@ from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.replayer import alike, replay
 from asgd_lib.simulator import depends_on_rule, simulate
+from asgd_lib.target import Target
 from asgd_lib.trace import Trace
 
 _RUNS = 64  # runs a replay: step sizes of a seed share its draws, and more than this no longer pays
@@ -22,11 +23,12 @@ _MODEL_BYTES = 512 << 20  # models that the workers of all runs of a replay hold
 
 @dataclass(frozen=True)
 class Length:
-    """How long the runs of a grid are, and how often they are evaluated."""
+    """How long the runs of a grid are, how often they are evaluated, and where they may stop."""
 
     arrivals: int | None
     until: float
     every: int
+    target: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Task:
 
     def compute(self) -> pd.DataFrame:
         """The runs' histories, with the column `key` before the others."""
-        history = replay(self.trace(), list(self.methods), self.problem[1], seeds=self.seeds, every=self.length.every)
+        length = self.length
+        history = replay(self.trace(), list(self.methods), self.problem[1], seeds=self.seeds, every=length.every, target=length.target)
         keys = [self.keys[seed][i] for i in range(len(self.methods)) for seed in self.seeds]
         table = pd.DataFrame(history.to_dict("series"))
         table.insert(0, "key", [keys[run] for run in table["run"]])

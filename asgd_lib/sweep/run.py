@@ -21,6 +21,7 @@ from asgd_lib.clusters import Cluster
 from asgd_lib.methods import METHODS, Method
 from asgd_lib.problems import Problem
 from asgd_lib.sweep.grid import Length, Task, tasks
+from asgd_lib.target import Target
 
 
 def variants(name: str, **lists: Sequence[Any]) -> list[Method]:
@@ -37,6 +38,7 @@ def sweep(
     until: float = math.inf,
     seeds: Iterable[int] = (0,),
     every: int = 100,
+    target: Target | None = None,
     own_traces: bool = False,
     cache: str | os.PathLike | None = None,
     jobs: int | None = 1,
@@ -45,9 +47,9 @@ def sweep(
 ) -> pd.DataFrame:
     """Simulate and replay methods x clusters x problems (data sets, partitions) x seeds, as one table of histories.
 
-    Every run goes to `arrivals` arrivals or `until` seconds, and is evaluated every `every` arrivals. All seeds of a cluster share its
-    trace, so that a batch of runs is one replay; with `own_traces` each seed meets its own. Rows are those of `replay`, with the labels
-    `cluster` and `problem` before them (of a single one: empty), in the order of the grid; models are not kept.
+    Every run goes to `arrivals` arrivals or `until` seconds, or no further than its `target`, and is evaluated every `every` arrivals. All
+    seeds of a cluster share its trace, so that a batch of runs is one replay; with `own_traces` each seed meets its own. Rows are those of
+    `replay`, with the labels `cluster` and `problem` before them (of a single one: empty), in the order of the grid; models are not kept.
 
     With `cache`, a folder, every batch of runs is written there as soon as it is computed, under what it depends on: methods, cluster,
     problem with its data, seed, length, and the source of this library. A second call, after a crash or with more methods, step sizes or
@@ -65,7 +67,7 @@ def sweep(
     for name, part in (("method", methods), ("cluster", clusters), ("problem", problems), ("seed", seeds)):
         if not len(part):
             raise ValueError(f"A sweep needs at least one {name}.")
-    work = tasks(methods, clusters, problems, seeds, Length(arrivals, until, count("every", every)), own_traces)
+    work = tasks(methods, clusters, problems, seeds, Length(arrivals, until, count("every", every), target), own_traces)
     order = {key: (c, p, i, s) for c, p, i, s, key in _places(work, methods, clusters, problems, seeds)}
     if len(order) < len(methods) * len(clusters) * len(problems) * len(seeds):
         raise ValueError("The sweep names a run twice: give every method, cluster, problem and seed once.")

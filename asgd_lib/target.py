@@ -1,0 +1,51 @@
+"""A value to reach: a run that only has to say when it is there need not go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asgd_lib.arguments import guard
+from asgd_lib.checks import choice, finite, non_negative
+
+
+@dataclass(frozen=True)
+class Target:
+    """A run has arrived once `metric` has been at most `value` (with `rising`: at least) at every checkpoint of `hold` simulated seconds.
+
+    With `hold = 0` the first checkpoint there is enough. ValueError for numbers that make no sense.
+    """
+
+    metric: str
+    value: float
+    hold: float = 0.0
+    rising: bool = False
+
+    def __post_init__(self):
+        finite("value", self.value)
+        non_negative("hold", self.hold)
+        choice("rising", self.rising, (False, True))
+
+
+class Watch:
+    """Since when each of R runs has been at a target, as its checkpoints are told one after the other."""
+
+    def __init__(self, target: Target, R: int):
+        self._target = target
+        self._since = torch.full((R,), math.inf, dtype=torch.float64)  # s
+
+    def arrived(self, runs: Tensor, time: float, metrics: Mapping[str, Tensor]) -> Tensor:
+        """Which of `runs` (numbers, (r,)) have arrived by their checkpoint at `time` seconds, where they have `metrics`, each (r,)."""
+        choice("the target's metric", self._target.metric, tuple(metrics))
+        value = metrics[self._target.metric]
+        there = value >= self._target.value if self._target.rising else value <= self._target.value
+        since = torch.where(there, self._since[runs].clamp(max=time), math.inf)
+        self._since[runs] = since
+        return time >= since + self._target.hold
+
+
+guard(__name__)

@@ -123,44 +123,59 @@ class _Looks:
         self.status = np.full(R, "done", dtype=object)
         self.final = batch.state.x.clone()
         self._batch, self._problem, self._S, self._history = batch, problem, S, history
-        self._watch = None if target is None else Watch(target, R)
-        self._limit: Tensor | None = None
         self._alive = torch.ones(R, dtype=torch.bool)
         self._computed = torch.arange(R)  # the runs in the batch; step sizes leave it together, with all their seeds
+        self._counts = self._alive  # those of them that are alive
+        self._limit: Tensor | None = None  # for their losses
+        self._watch = None if target is None else Watch(target, R)
         self._separable = True
 
-    def look(self, e: int, end: float, late: bool) -> bool:
-        """Evaluate the runs after `e` arrivals, `end` seconds; whether one of them goes on. None does if it is too `late`."""
-        state, computed, R = self._batch.state, self._computed, len(self.status)
+    def look(self, e: int, end: float, last: bool) -> bool:
+        """Evaluate the runs after `e` arrivals, `end` seconds; whether one of them goes on. It is the `last` look where time is up."""
+        state, R = self._batch.state, len(self.status)
         metrics = {k: v.cpu() for k, v in self._problem.metrics(state.x).items()}
         loss = metrics["loss"]
         self._limit = _DIVERGED * (1 + loss.abs()) if self._limit is None else self._limit
-        bad = ~(loss <= self._limit[computed]) | ~torch.isfinite(state.x).all(-1).cpu()
-        there = self._watch.arrived(computed, end, metrics) & ~bad if self._watch else torch.zeros_like(bad)
-        if len(computed) < R:
-            metrics = {k: v.new_zeros(R).index_copy_(0, computed, v) for k, v in metrics.items()}
+        bad = ~(loss <= self._limit) | ~state.x.abs().amax(-1).isfinite().cpu()
+        there = self._watch.arrived(end, metrics) & ~bad if self._watch else None
+        if len(self._computed) < R:
+            metrics = {k: v.new_zeros(R).index_copy_(0, self._computed, v) for k, v in metrics.items()}
         sent = getattr(state, "sent", state.n + 2 * e)  # vectors of d numbers, both ways
         counts = {"arrivals": e, "updates": state.k, "used": self._batch.used, "rounds": getattr(state, "rounds", state.k)}
         self._history.add(self._alive, end, counts | {"bytes": sent * self._problem.x0.nbytes}, metrics)
-        alive = self._alive[computed]
-        self.final[computed[alive]] = state.x[alive]
-        for word, which in (("diverged", bad), ("reached", there)):
-            self.status[computed[alive & which].numpy()] = word
-        self._alive = self._alive.index_copy(0, computed, alive & ~bad & ~there)  # a new one: the history holds those before
-        if late:
-            self.status[self._alive.numpy()] = "timeout"
-        elif self._separable:
-            self._leave(e)
-        return not late and bool(self._alive.any())
+        self._end(bad, "diverged")
+        if there is not None:
+            self._end(there, "reached")
+        if last or not self._counts.any():
+            self.final[self._computed[self._counts]] = state.x[self._counts]
+            return False
+        self._leave(e)
+        return True
+
+    def out_of_time(self) -> None:
+        """The runs that have not ended never will."""
+        self.status[self._alive.numpy()] = "timeout"
+
+    def _end(self, which: Tensor, word: str) -> None:
+        """Those of the runs in the batch that count have ended so."""
+        which = which & self._counts
+        if which.any():
+            runs = self._computed[which]
+            self.status[runs.numpy()] = word
+            self.final[runs] = self._batch.state.x[which]
+            self._counts = self._counts & ~which
+            self._alive = self._alive.index_fill(0, runs, False)  # a new one: the history holds those before
 
     def _leave(self, e: int) -> None:
         """Compute no longer what has ended, once that is a quarter of the step sizes."""
-        rows = self._alive[self._computed].view(-1, self._S).any(1)
-        if 0 < 4 * int(rows.sum()) <= 3 * len(rows):
+        rows = self._counts.view(-1, self._S).any(1)
+        if self._separable and 4 * int(rows.sum()) <= 3 * len(rows):
             kept = rows.repeat_interleave(self._S).nonzero().squeeze(1)
             self._separable = self._batch.narrow(e, kept.to(self._batch.state.x.device))
             if self._separable:
-                self._computed = self._computed[kept]
+                self._computed, self._counts, self._limit = self._computed[kept], self._counts[kept], self._limit[kept]
+                if self._watch:
+                    self._watch.narrow(kept)
 
 
 def _run(
@@ -174,8 +189,12 @@ def _run(
     e = reported = 0
     while True:
         late = not e & 63 and e < arrivals and time.monotonic() > deadline
-        if (e % every == 0 or e == arrivals or late) and not looks.look(e, ends[e], late) or e == arrivals:
-            break
+        if e % every == 0 or e == arrivals or late:
+            go_on = looks.look(e, ends[e], late or e == arrivals)
+            if late:
+                looks.out_of_time()
+            if not go_on:
+                break
         stop = min(e - e % every + every, (e | 63) + 1, arrivals)
         batch.advance(e, stop)
         e = stop

@@ -38,14 +38,17 @@ class Watch:
         self._target = target
         self._since = torch.full((R,), math.inf, dtype=torch.float64)  # s
 
-    def arrived(self, runs: Tensor, time: float, metrics: Mapping[str, Tensor]) -> Tensor:
-        """Which of `runs` (numbers, (r,)) have arrived by their checkpoint at `time` seconds, where they have `metrics`, each (r,)."""
+    def arrived(self, time: float, metrics: Mapping[str, Tensor]) -> Tensor:
+        """Which runs (R,) have arrived by their checkpoint at `time` seconds, where they have `metrics`, each (R,)."""
         choice("the target's metric", self._target.metric, tuple(metrics))
         value = metrics[self._target.metric]
         there = value >= self._target.value if self._target.rising else value <= self._target.value
-        since = torch.where(there, self._since[runs].clamp(max=time), math.inf)
-        self._since[runs] = since
-        return time >= since + self._target.hold
+        self._since = torch.where(there, self._since.clamp_(max=time), math.inf)
+        return self._since + self._target.hold <= time
+
+    def narrow(self, kept: Tensor) -> None:
+        """From now on watch the runs `kept` alone."""
+        self._since = self._since[kept]
 
 
 guard(__name__)

@@ -61,6 +61,11 @@ def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, s
     return PROBLEMS[kind](X, y, parts, batch, test=(X_test, y_test), **keywords)
 
 
+def spelt(text: str, batch: int = 32, alpha: float | None = None) -> str:
+    """What `problem` was asked for, in words that two runs share if and only if they ask for the same: traces remember it."""
+    return f"{text}, batch {batch}, {'split evenly' if alpha is None else f'split by Dirichlet({alpha:g})'}"
+
+
 def row(name: str) -> Row:
     """The row of the table with this name, or that which `path/to/file.py:Name` defines; ValueError where there is none."""
     if is_file(name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asgd_lib.arguments import guard
 from asgd_lib.checks import count
@@ -29,6 +29,7 @@ def serve(
     checkpoint_every: float = 30.0,
     timeout: float = 60.0,
     faults: Sequence[Fault] = (),
+    meta: Mapping[str, str] | None = None,
 ) -> Served | None:
     """Run `method` on real processes until the server has processed `arrivals` gradients.
 
@@ -43,7 +44,8 @@ def serve(
 
     With a `folder` the run is durable: `journal` there is written event by event and can be read as a trace at any time
     (`Trace.load`), `checkpoint.pt` every `checkpoint_every` seconds, `trace.npz` at the end. A run whose server was killed goes on with
-    `resume=True` and `arrivals` in total, and ends where an unbroken replay of its trace ends.
+    `resume=True` and `arrivals` in total, and ends where an unbroken replay of its trace ends. `meta` is what else journal and trace shall
+    say of the run, in words: which problem, which commit. A resumption must say the same.
 
     Raises TimeoutError, naming the workers that are waited for, where nothing has arrived for `timeout` seconds; RuntimeError where the
     gradient of a worker fails; ValueError where numbers make no sense or the folder belongs to another run.
@@ -51,7 +53,7 @@ def serve(
     n = problem.n if n_workers is None else count("n_workers", n_workers)
     if n != problem.n:
         raise ValueError(f"The problem is split over {problem.n} workers and n_workers is {n}; split the data over as many as there are.")
-    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout)
+    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout, meta)
     if cluster is not None and cluster.n != n:
         raise ValueError(f"The cluster has {cluster.n} workers and the problem {n}; they must agree.")
     for fault in faults:

@@ -33,7 +33,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="further hyperparameters of the method")
     add("--arrivals", type=int, required=True, help="gradients to process, those before a resumption included")
     add("--workers", type=int, help="processes to start here; torchrun knows the number itself")
-    add("--batch", type=int, default=32, help="samples a gradient")
+    add("--batch", type=int, default=specs.BATCH, help="samples a gradient")
     add("--alpha", type=float, help="split the data by Dirichlet(alpha); without it, evenly")
     add("--cluster", help="inject worker times: KIND:NUMBERS, as in Exponential:0.02 (asgd list names all kinds)")
     add("--seed", type=int, default=known["seed"], help="of the injected times and of what is random in a gradient")

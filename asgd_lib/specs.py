@@ -23,6 +23,7 @@ def dropout(seconds: Sequence[float], up: float, down: float) -> Cluster:
     return clusters.Dropout(clusters.Fixed(seconds), up, down)
 
 
+BATCH = 32  # samples a gradient, unless said
 _NAMES = ("Fixed", "equal", "straggler", "spread", "Exponential", "TruncatedNormal", "LogNormal", "Pareto", "Uniform", "Switching")
 CLUSTERS: dict[str, Callable[..., Cluster]] = {name: getattr(clusters, name) for name in _NAMES} | {"Dropout": dropout}
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -31,10 +32,11 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
 }  # fmt: skip
 
 
-def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, seed: int = 0) -> Problem:
+def problem(text: str, n: int, *, batch: int = BATCH, alpha: float | None = None, seed: int = 0) -> Problem:
     """`KIND:DATA`, such as softmax:digits, split over `n` workers (evenly, or by Dirichlet(`alpha`)); or `MODULE:FUNCTION`, called with n.
 
-    Raises ValueError, with a sentence, where there is no such thing, or where kind and data do not fit.
+    Raises ValueError, with a sentence, where there is no such thing, where kind and data do not fit, or where a function, which splits data
+    of its own, would not hear of `batch` or `alpha`.
     """
     kind, _, rest = text.partition(":")
     if not rest:
@@ -45,6 +47,10 @@ def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, s
         except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: "" and ".name" are no modules
             said = f"{kind!r} is neither one of {', '.join(PROBLEMS)}{meant(kind, PROBLEMS)} nor a module on PYTHONPATH that has {rest!r}"
             raise ValueError(f"{said} ({error}); a problem is KIND:DATA or MODULE:FUNCTION.") from error
+        if alpha is not None or batch != BATCH:
+            raise ValueError(
+                f"{text!r} chooses its batches and splits its data itself: leave batch and alpha out, and let {rest} see to them."
+            )
         return made(n)
     names, keywords = spelling.parsed(text, PROBLEMS[kind])
     name = ",".join(names)
@@ -61,8 +67,10 @@ def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, s
     return PROBLEMS[kind](X, y, parts, batch, test=(X_test, y_test), **keywords)
 
 
-def spelt(text: str, batch: int = 32, alpha: float | None = None) -> str:
+def spelt(text: str, batch: int = BATCH, alpha: float | None = None) -> str:
     """What `problem` was asked for, in words that two runs share if and only if they ask for the same: traces remember it."""
+    if text.partition(":")[0] not in PROBLEMS:
+        return text
     return f"{text}, batch {batch}, {'split evenly' if alpha is None else f'split by Dirichlet({alpha:g})'}"
 
 

@@ -146,4 +146,14 @@ def test_the_rest():
     assert specs.method("asgd_clipped", 0.1, ["radius=1e-3"]).rule.radius == 0.001  # which is a word in YAML
     assert specs.spelling.value("[" * 10_000) == "[" * 10_000  # deeper than YAML's reader goes
     assert specs.problem("serving:noisy", 4).x0.equal(noisy(4).x0)
+    for given in ({"alpha": 0.1}, {"batch": 8}):
+        with pytest.raises(ValueError, match="'serving:noisy' chooses its batches and splits its data itself: leave batch and alpha out"):
+            specs.problem("serving:noisy", 4, **given)
+
+
+def test_problems_are_spelt_alike_if_and_only_if_they_are_alike():
+    given = [{}, {"batch": 8}, {"alpha": 0.1}, {"alpha": 1.0}, {"batch": 8, "alpha": 0.1}]
+    assert len({specs.spelt("softmax:iris", **one) for one in given}) == len(given)
+    assert specs.spelt("softmax:iris", 32) == specs.spelt("softmax:iris") == "softmax:iris, batch 32, split evenly"
+    assert specs.spelt("serving:noisy") == "serving:noisy"  # which knows of neither
     assert specs.problem("softmax:digits", 4, alpha=0.1).n == 4

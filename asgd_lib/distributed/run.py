@@ -11,7 +11,7 @@ from asgd_lib.clusters import Cluster
 from asgd_lib.distributed.children import Children, Fault
 from asgd_lib.distributed.link import LOOPBACK, connect, listen
 from asgd_lib.distributed.session import Run, Served
-from asgd_lib.distributed.torchrun import Place, place, work_at
+from asgd_lib.distributed.torchrun import Place, announce, place, work_at
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 
@@ -40,7 +40,7 @@ def serve(
 
     Started by `torchrun` with n + 1 processes, on one machine or many, process 0 is the server and process w + 1 worker w, for which
     `serve` returns None. On many, sockets listen on the address that faces MASTER_ADDR. Nothing from the network is unpickled, but nothing
-    is encrypted either: use a network that you trust.
+    is encrypted either: use a network that you trust. A worker whose seed, model size or `meta` is not the server's is refused.
 
     With a `folder` the run is durable: `journal` there is written event by event and can be read as a trace at any time
     (`Trace.load`), `checkpoint.pt` every `checkpoint_every` seconds, `trace.npz` at the end. A run whose server was killed goes on with
@@ -76,10 +76,13 @@ def _serve_at(here: Place, run: Run, timeout: float) -> Served | None:
     """Play the part of a process that torchrun has started."""
     if here.size != run.problem.n + 1:
         raise ValueError(f"{run.problem.n} workers and a server need {run.problem.n + 1} processes; torchrun started {here.size}.")
+    same = {"coordinates": f"{run.problem.x0.numel()} of {run.problem.x0.dtype}", "seed": str(run.seed)} | run.told
     if here.rank:
-        return work_at(run.problem, here, run.seed, timeout)
+        return work_at(run.problem, here, run.seed, timeout, same)
     run.open()
-    return run.serve(here.store(), here.line, here.host)
+    store = here.store()
+    announce(store, same)
+    return run.serve(store, here.line, here.host)
 
 
 guard(__name__, costly=True)

@@ -65,7 +65,7 @@ class Run:
         for name in meta or {}:
             if name in (*self.meta, "n", "start", "crc32"):
                 raise ValueError(f"meta cannot have {name!r}, which the run records itself; choose another name.")
-        self._told = dict(meta or {})
+        self.told = dict(meta or {})
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._resume, self._busy = resume, 0.0
         self._whole = True  # no event is half applied
@@ -75,7 +75,7 @@ class Run:
     def open(self) -> None:
         """Make the server, at its beginning or where its journal ends."""
         if self.folder is None:
-            self.meta |= self._told
+            self.meta |= self.told
             self.server = Server(self.problem, self.method, self.seed, self.cluster)
             return
         path, past = self.folder / "journal", []
@@ -84,8 +84,8 @@ class Run:
                 say = "go on with resume=True (--resume in a shell), or choose another folder."
                 raise ValueError(f"{self.folder} holds a run already; {say}")
             past, old = list(journal.events(path)), journal.header(path)
-            self._told = {name: text for name, text in self._told.items() if name in old}  # older journals say less
-        self.meta |= self._told
+            self.told = {name: text for name, text in self.told.items() if name in old}  # older journals say less
+        self.meta |= self.told
         with writes(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}

@@ -6,6 +6,8 @@ Clusters are `KIND:NUMBERS[,KEYWORD=VALUE...]`, problems `KIND:DATA[,KEYWORD=VAL
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
@@ -42,10 +44,13 @@ def problem(text: str, n: int, *, batch: int = BATCH, alpha: float | None = None
     if not rest:
         raise ValueError(f"A problem is KIND:DATA (kinds {', '.join(PROBLEMS)}), as softmax:digits, or MODULE:FUNCTION; got {text!r}.")
     if kind not in PROBLEMS:
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.append(os.getcwd())  # as python -m has it; workers are given it, too
         try:
             made = getattr(import_module(kind), rest)
         except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: "" and ".name" are no modules
-            said = f"{kind!r} is neither one of {', '.join(PROBLEMS)}{meant(kind, PROBLEMS)} nor a module on PYTHONPATH that has {rest!r}"
+            module = f"a module, here or on PYTHONPATH, that has {rest!r}"
+            said = f"{kind!r} is neither one of {', '.join(PROBLEMS)}{meant(kind, PROBLEMS)} nor {module}"
             raise ValueError(f"{said} ({error}); a problem is KIND:DATA or MODULE:FUNCTION.") from error
         if alpha is not None or batch != BATCH:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The command line: tables and JSON, files, sentences and exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from click.testing import CliRunner
 from asgd_lib import METHODS, Trace, cli, clusters, data, plots, simulate
 from asgd_lib.cli import COMMANDS, asgd
 
-MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
+ROOT = Path(__file__).resolve().parents[1]
+MINE = f"{ROOT}/notebooks/my_method.py:DelayCompensated"
 SMALL = ["--problem", "serving:noisy", "--workers", "3", "--arrivals", "200"]
 
 
@@ -88,6 +90,17 @@ def test_verdicts(tmp_path):
     assert "There are no verdicts of any notebook" in CliRunner().invoke(asgd, ["verdicts", "--results", str(tmp_path)]).stderr
     assert json.loads(said("verdicts", "--notebook", "02", "--json"))[0]["notebook"] == "02_dude"
     assert "D1" in said("verdicts")
+
+
+@pytest.mark.parametrize("call", [["run"], ["serve", "--folder", "real"]])
+def test_a_module_beside_the_caller_is_found_by_the_command_as_by_python(call, tmp_path):
+    (tmp_path / "beside.py").write_text("import serving\n\n\nclass Own(serving.problems.Quadratic):\n    pass\n\n\n"
+                                        "def make(n):\n    made = serving.noisy(n)\n    return Own(made.A, made.b, 0.3)\n")  # fmt: skip
+    start = "import sys; from asgd_lib.cli import main; sys.path = [one for one in sys.path if one]; main()"  # as the installed script does
+    line = [*call, "--problem", "beside:make", "--method", "asgd", "--lr", "0.1", "--workers", "2", "--arrivals", "30"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", start, *line], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("method", ["asgd", MINE])

@@ -98,7 +98,7 @@ WRONG_PROBLEMS = {
     "sotfmax:digits": f"'sotfmax' is neither one of {KINDS} (did you mean 'softmax'?) nor a module",
     "MLP:digits": f"'MLP' is neither one of {KINDS} (did you mean 'mlp'?) nor a module",
     ":digits": "'' is neither one of ",
-    "serving:nothing": f"'serving' is neither one of {KINDS} nor a module on PYTHONPATH that has 'nothing'",
+    "serving:nothing": f"'serving' is neither one of {KINDS} nor a module, here or on PYTHONPATH, that has 'nothing'",
     "softmax:digit": "There is no data set 'digit' (did you mean 'digits'?) for 'softmax:digit'. There are digits, ",
     "softmax:l2=1": "'softmax:l2=1' names no data set. There are digits, ",
     "mlp:digits,hiden=9": "mlp has no keyword 'hiden' (did you mean 'hidden'?) in 'mlp:digits,hiden=9': write mlp:DATA[,l2=0.0,",

@@ -15,7 +15,10 @@ with ends_at_once(INTERRUPTED):
 COMMANDS = {
     "list": ("listing:list_", "Methods, worker times, problems and data sets."),
     "run": ("running:run", "Simulate one method on a cluster and replay it on a problem."),
-    "replay": ("running:replay_", "What methods make of the arrivals in TRACE: a saved trace, or the journal of a real run."),
+    "replay": (
+        "running:replay_",
+        "What methods make of the arrivals in TRACE: a saved trace, the journal of a real run, or the folder of either.",
+    ),
     "compare": (
         "running:compare",
         "Tune every method on the same grid of step sizes, and compare them at their best, with intervals over seeds.",
@@ -35,7 +38,7 @@ COMMANDS = {
 are imported when a command is called, not to list them all."""
 
 
-class Lazy(click.Group):
+class _Lazy(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -48,12 +51,19 @@ class Lazy(click.Group):
         with ends_at_once(INTERRUPTED):
             return getattr(import_module(f"asgd_lib.commands.{module}"), function)
 
+    def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from asgd_lib.spelling import meant
+
+            context.fail(f"There is no command {args[0]!r}{meant(args[0], COMMANDS)}; there are {', '.join(COMMANDS)}.")
+        return super().resolve_command(context, args)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, says) in COMMANDS.items()])
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def asgd() -> None:
     """Asynchronous and heterogeneous distributed SGD, simulated and real."""

@@ -158,6 +158,7 @@ def _ringmaster_policy(rule: Ringmaster) -> Policy:
 
 
 METHODS = Table()
+"""Name -> row; `METHODS["dude"](lr=0.1, n_arrivals=2)` is a method."""
 METHODS["sgd_minibatch"] = Row(Barrier(), _minibatch, "synchronous minibatch SGD; the mean of n gradients a step")
 METHODS["asgd"] = Row(Greedy(), SGD, "arXiv:2206.07638, asynchronous SGD with a constant step size")
 METHODS["asgd_delay_adaptive"] = Row(Greedy(), DelayAdaptive, "arXiv:2206.07638, delay-adaptive step sizes as in the authors' code")

@@ -22,18 +22,18 @@ with ends_at_once(INTERRUPTED):  # torch takes seconds to import
     from asgd_lib.distributed.torchrun import place
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the arguments say, and print one line; 1, with a sentence, where it cannot be run."""
+def parser(prog: str) -> argparse.ArgumentParser:
+    """What the command takes, under the name by which it was called."""
     known = specs.defaults(serve)
-    parser = argparse.ArgumentParser(prog="python -m asgd_lib.serve", description="A real run: one server, and a process for every worker.")
-    add = parser.add_argument
+    made = argparse.ArgumentParser(prog=prog, description="A real run: one server, and a process for every worker.")
+    add = made.add_argument
     add("--problem", required=True, help="KIND:DATA, as in softmax:digits, or MODULE:FUNCTION, a function of the number of workers")
     add("--method", required=True, help="a name of the table of methods, or path/to/file.py:Name")
     add("--lr", type=float, required=True, help="step size")
     add("--set", nargs="*", action="extend", default=[], metavar="KEY=VALUE", help="further hyperparameters of the method")
     add("--arrivals", type=int, required=True, help="gradients to process, those before a resumption included")
     add("--workers", type=int, help="processes to start here; torchrun knows the number itself")
-    add("--batch", type=int, default=32, help="samples a gradient")
+    add("--batch", type=int, default=specs.BATCH, help="samples a gradient")
     add("--alpha", type=float, help="split the data by Dirichlet(alpha); without it, evenly")
     add("--cluster", help="inject worker times: KIND:NUMBERS, as in Exponential:0.02 (asgd list names all kinds)")
     add("--seed", type=int, default=known["seed"], help="of the injected times and of what is random in a gradient")
@@ -41,7 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--resume", action="store_true", help="go on with the run in that folder; so does every process that torchrun restarts")
     add("--checkpoint-every", type=float, default=known["checkpoint_every"], help="seconds")
     add("--timeout", type=float, default=known["timeout"], help="seconds without an arrival, or without a server, after which to stop")
-    given = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m asgd_lib.serve") -> int:
+    """Run what the arguments say, and print one line; 1, with a sentence, where it cannot be run."""
+    given = parser(prog).parse_args(arguments)
+    name = prog.removeprefix("python -m ")
     try:
         here = place()
         n = here.size - 1 if here is not None else given.workers
@@ -57,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             resume=given.resume or (here is not None and here.attempt != "0" and given.folder is not None),
             checkpoint_every=given.checkpoint_every,
             timeout=given.timeout,
+            meta={"problem": specs.spelt(given.problem, given.batch, given.alpha)},
         )
     except (ValueError, TypeError, OSError, RuntimeError) as error:  # TimeoutError and ConnectionError are OSErrors
-        print(f"asgd_lib.serve: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")  # in one piece: several processes may say it

@@ -6,6 +6,8 @@ Clusters are `KIND:NUMBERS[,KEYWORD=VALUE...]`, problems `KIND:DATA[,KEYWORD=VAL
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
@@ -23,6 +25,7 @@ def dropout(seconds: Sequence[float], up: float, down: float) -> Cluster:
     return clusters.Dropout(clusters.Fixed(seconds), up, down)
 
 
+BATCH = 32  # samples a gradient, unless said
 _NAMES = ("Fixed", "equal", "straggler", "spread", "Exponential", "TruncatedNormal", "LogNormal", "Pareto", "Uniform", "Switching")
 CLUSTERS: dict[str, Callable[..., Cluster]] = {name: getattr(clusters, name) for name in _NAMES} | {"Dropout": dropout}
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -31,20 +34,28 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
 }  # fmt: skip
 
 
-def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, seed: int = 0) -> Problem:
+def problem(text: str, n: int, *, batch: int = BATCH, alpha: float | None = None, seed: int = 0) -> Problem:
     """`KIND:DATA`, such as softmax:digits, split over `n` workers (evenly, or by Dirichlet(`alpha`)); or `MODULE:FUNCTION`, called with n.
 
-    Raises ValueError, with a sentence, where there is no such thing, or where kind and data do not fit.
+    Raises ValueError, with a sentence, where there is no such thing, where kind and data do not fit, or where a function, which splits data
+    of its own, would not hear of `batch` or `alpha`.
     """
     kind, _, rest = text.partition(":")
     if not rest:
         raise ValueError(f"A problem is KIND:DATA (kinds {', '.join(PROBLEMS)}), as softmax:digits, or MODULE:FUNCTION; got {text!r}.")
     if kind not in PROBLEMS:
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.append(os.getcwd())  # as python -m has it; workers are given it, too
         try:
             made = getattr(import_module(kind), rest)
         except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: "" and ".name" are no modules
-            said = f"{kind!r} is neither one of {', '.join(PROBLEMS)}{meant(kind, PROBLEMS)} nor a module on PYTHONPATH that has {rest!r}"
+            module = f"a module, here or on PYTHONPATH, that has {rest!r}"
+            said = f"{kind!r} is neither one of {', '.join(PROBLEMS)}{meant(kind, PROBLEMS)} nor {module}"
             raise ValueError(f"{said} ({error}); a problem is KIND:DATA or MODULE:FUNCTION.") from error
+        if alpha is not None or batch != BATCH:
+            raise ValueError(
+                f"{text!r} chooses its batches and splits its data itself: leave batch and alpha out, and let {rest} see to them."
+            )
         return made(n)
     names, keywords = spelling.parsed(text, PROBLEMS[kind])
     name = ",".join(names)
@@ -59,6 +70,13 @@ def problem(text: str, n: int, *, batch: int = 32, alpha: float | None = None, s
         raise ValueError(f"alpha splits data by class, and {name} has a real target: leave alpha out.")
     parts = partition.iid(len(y), n, seed=seed) if alpha is None else partition.dirichlet(y, n, alpha, seed=seed)
     return PROBLEMS[kind](X, y, parts, batch, test=(X_test, y_test), **keywords)
+
+
+def spelt(text: str, batch: int = BATCH, alpha: float | None = None) -> str:
+    """What `problem` was asked for, in words that two runs share if and only if they ask for the same: traces remember it."""
+    if text.partition(":")[0] not in PROBLEMS:
+        return text
+    return f"{text}, batch {batch}, {'split evenly' if alpha is None else f'split by Dirichlet({alpha:g})'}"
 
 
 def row(name: str) -> Row:

@@ -12,6 +12,7 @@ from typing import Any
 
 import site_commands
 import site_formulas
+import site_methods
 from notebook_kernel import ROOT
 
 from asgd_lib.results import load_verdicts
@@ -19,6 +20,9 @@ from asgd_lib.results import load_verdicts
 DOCUMENTS = ("BENCHMARKS.md", "DESIGN.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")  # those that are there
 REFERENCE = re.compile(r"\]\(([^)#:\s]+)|\bsrc(?:set)?=\"([^\":\s]+)")  # of Markdown or HTML, inside the repository
 JUDGED = re.compile(r"^(\w+) +(?:reproduced|partly|not reproduced|not tested) +measured", re.MULTILINE)
+MADE = {"cli": site_commands.usage, "methods": site_methods.table}  # what a page has besides docstrings
+# Dictionaries whose value would be printed as a paragraph of addresses.
+TABLES = {"asgd_lib.cli": "COMMANDS", "asgd_lib.conformance": "CHECKS", "asgd_lib.methods": "METHODS"}
 VERDICTS_HEAD = """# Verdicts
 
 What the quick presets gave, claim by claim; a claim's number leads to the cell that judges it. An interval is over seeds (or repeats, where
@@ -127,8 +131,8 @@ def api(target: Path) -> None:
     (target / "api.md").write_text(f"{page}\n```{{toctree}}\n:hidden:\n\n{listing}\n```\n", encoding="utf-8")
     for part, names in modules.items():
         text = "\n\n".join([f"# {part}", *(section(name) if len(names) > 1 else directive(name) for name in names)])
-        usage = site_commands.usage() if part == "cli" else ""
-        (target / "api" / f"{part}.md").write_text(f"{text}\n\n{usage}", encoding="utf-8")
+        more = MADE[part]() if part in MADE else ""
+        (target / "api" / f"{part}.md").write_text(f"{text}\n\n{more}", encoding="utf-8")
 
 
 def section(name: str) -> str:
@@ -137,7 +141,11 @@ def section(name: str) -> str:
 
 def directive(name: str) -> str:
     imported = "\n   :imported-members:" if is_package(name) else ""
-    return f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:{imported}\n```"
+    apart, table = "", TABLES.get(name)
+    if table:
+        imported += f"\n   :exclude-members: {table}"
+        apart = f"\n\n.. autodata:: {name}.{table}\n   :no-value:"
+    return f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:{imported}{apart}\n```"
 
 
 def is_package(name: str) -> bool:

@@ -1,6 +1,7 @@
 """The command line: tables and JSON, files, sentences and exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,10 +11,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from asgd_lib import METHODS, Trace, cli, clusters, data, plots, replay, simulate, specs
+from asgd_lib import METHODS, Trace, cli, clusters, data, plots, simulate
 from asgd_lib.cli import COMMANDS, asgd
 
-MINE = f"{Path(__file__).resolve().parents[1]}/notebooks/my_method.py:DelayCompensated"
+ROOT = Path(__file__).resolve().parents[1]
+MINE = f"{ROOT}/notebooks/my_method.py:DelayCompensated"
 SMALL = ["--problem", "serving:noisy", "--workers", "3", "--arrivals", "200"]
 
 
@@ -51,28 +53,6 @@ def test_run_prints_a_row_a_seed_and_writes_what_it_did(tmp_path):
     assert Trace.load(tmp_path / "trace.npz") == trace and (tmp_path / "loss.png").read_bytes()[1:4] == b"PNG"
 
 
-def test_replay_takes_a_saved_trace(tmp_path):
-    simulate(clusters.Fixed((1.0, 2.0, 3.0)), METHODS["asgd"](0.1), arrivals=120).save(tmp_path / "trace.npz")
-    rows = json.loads(said("replay", tmp_path / "trace.npz", *SMALL[:2], "--method", "asgd", "--method", "dude", "--lr", "0.1", "--json"))
-    assert [row["method"] for row in rows] == ["asgd", "dude"]
-
-
-def test_replay_of_a_real_run_meets_the_run_s_own_data_and_minibatches(tmp_path):
-    same = ["--problem", "softmax:digits", "--alpha", "0.1", "--method", "asgd", "--lr", "0.1"]
-    said("serve", *same, "--arrivals", "30", "--workers", "2", "--seed", "3", "--folder", tmp_path)
-    rows = json.loads(said("replay", tmp_path / "journal", *same, "--seeds", "2", "--out", tmp_path / "out", "--json"))
-    problem, table = specs.problem("softmax:digits", 2, alpha=0.1, seed=3), pd.read_parquet(tmp_path / "out" / "history.parquet")
-    own = replay(Trace.load(tmp_path / "journal"), METHODS["asgd"](0.1), problem, seeds=[3, 4], every=1)
-    assert table["seed"].unique().tolist() == [3, 4] and table["loss"].tolist() == own["loss"].tolist() and len(rows) == 1
-
-
-def test_replay_says_who_would_have_made_other_arrivals(tmp_path):
-    simulate(clusters.Fixed((1.0, 2.0, 3.0)), METHODS["asgd"](0.1), arrivals=120).save(tmp_path / "trace.npz")
-    arguments = ["replay", str(tmp_path / "trace.npz"), *SMALL[:2], "--lr", "0.1", "--method", "asgd", "--method"]
-    notes = [CliRunner().invoke(asgd, [*arguments, name]).stderr for name in ("dude", "sgd_minibatch")]
-    assert notes[0] == "" and notes[1].startswith("note: these arrivals were made under Greedy(); sgd_minibatch would have made others")
-
-
 def test_compare_tunes_all_on_one_grid_and_warns_of_its_edge(tmp_path):
     grid = ["--lrs", "0.001:0.004:3"]  # far too small: the best is the largest
     done = CliRunner().invoke(asgd, ["compare", "--method", "asgd", "--method", "dude", *SMALL, *grid, "--json", "--cache", str(tmp_path)])
@@ -80,6 +60,13 @@ def test_compare_tunes_all_on_one_grid_and_warns_of_its_edge(tmp_path):
     assert {row["method"] for row in rows} == {"asgd", "dude"} and all(row["edge"] and row["lr"] == 0.004 for row in rows)
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
     assert "warning: The best step size of" in done.stderr and list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("goal", "column"), [([], "loss"), (["--target", "0.9"], "seconds")])
+def test_the_table_of_a_comparison_names_what_it_compares(goal, column):
+    place = ["--problem", "softmax:iris", "--workers", "3", "--arrivals", "100", "--lrs", "0.01:1:3", "--seeds", "2"]
+    head = said("compare", "--method", "asgd", "--method", "dude", *place, *goal).splitlines()[0]
+    assert head.split() == ["method", "lr", column, "low", "high", "seeds", "edge"]
 
 
 @pytest.mark.parametrize("goal", [[], ["--target", "0.9"]])
@@ -103,6 +90,17 @@ def test_verdicts(tmp_path):
     assert "There are no verdicts of any notebook" in CliRunner().invoke(asgd, ["verdicts", "--results", str(tmp_path)]).stderr
     assert json.loads(said("verdicts", "--notebook", "02", "--json"))[0]["notebook"] == "02_dude"
     assert "D1" in said("verdicts")
+
+
+@pytest.mark.parametrize("call", [["run"], ["serve", "--folder", "real"]])
+def test_a_module_beside_the_caller_is_found_by_the_command_as_by_python(call, tmp_path):
+    (tmp_path / "beside.py").write_text("import serving\n\n\nclass Own(serving.problems.Quadratic):\n    pass\n\n\n"
+                                        "def make(n):\n    made = serving.noisy(n)\n    return Own(made.A, made.b, 0.3)\n")  # fmt: skip
+    start = "import sys; from asgd_lib.cli import main; sys.path = [one for one in sys.path if one]; main()"  # as the installed script does
+    line = [*call, "--problem", "beside:make", "--method", "asgd", "--lr", "0.1", "--workers", "2", "--arrivals", "30"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", start, *line], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("method", ["asgd", MINE])
@@ -200,7 +198,14 @@ def test_a_command_is_imported_when_it_is_called():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         loaded = done.stdout.splitlines()[-1].split()
         assert "asgd_lib.cli" in loaded and not {"torch", "pandas", "asgd_lib.commands"} & set(loaded)
-    assert "No such command 'walk'" in CliRunner().invoke(asgd, ["walk"]).stderr
+
+
+def test_a_command_that_there_is_not_is_answered_with_those_there_are():
+    told = {name: CliRunner().invoke(asgd, [name]) for name in ("methods", "chek")}
+    assert {done.exit_code for done in told.values()} == {2}
+    assert f"Error: There is no command 'methods'; there are {', '.join(COMMANDS)}.\n" in told["methods"].stderr
+    assert "There is no command 'chek' (did you mean 'check'?); there are list, " in told["chek"].stderr
+    assert "No such option '--walk'" in CliRunner().invoke(asgd, ["--walk"]).stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)

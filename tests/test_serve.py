@@ -45,6 +45,28 @@ def test_a_folder_holds_the_run(tmp_path):
         serve(problem, method, arrivals=80, seed=1, folder=tmp_path / "run", resume=True)
 
 
+def test_a_run_says_what_it_is_told_to_say_and_goes_on_with_the_same_alone(tmp_path):
+    problem, method, said = noisy(), METHODS["asgd"](0.05), {"data": "noisy", "commit": "3f2a"}
+    served = serve(problem, method, arrivals=20, folder=tmp_path, timeout=20.0, meta=said)
+    for meta in (served.trace.meta, Trace.load(tmp_path / "trace.npz").meta, Trace.load(tmp_path / "journal").meta):
+        assert said.items() <= meta.items() and meta["method"] == "asgd"
+    assert said.items() <= serve(problem, method, arrivals=20, timeout=20.0, meta=said).trace.meta.items()
+    with pytest.raises(ValueError, match="records a run with commit = '3f2a'; this one has '0000'. Go on with the same"):
+        serve(problem, method, arrivals=40, folder=tmp_path, resume=True, meta=said | {"commit": "0000"})
+    with pytest.raises(ValueError, match="records a run with commit = '3f2a'; this one has None"):
+        serve(problem, method, arrivals=40, folder=tmp_path, resume=True, meta={"data": "noisy"})
+    for name in ("method", "n", "start", "crc32"):
+        with pytest.raises(ValueError, match=f"meta cannot have '{name}', which the run records itself"):
+            serve(problem, method, arrivals=20, meta={name: "mine"})
+
+
+def test_a_journal_that_was_told_nothing_goes_on_whatever_is_said_later(tmp_path):
+    problem, method = noisy(), METHODS["asgd"](0.05)
+    first = serve(problem, method, arrivals=20, folder=tmp_path, timeout=20.0)
+    more = serve(problem, method, arrivals=40, folder=tmp_path, resume=True, timeout=20.0, meta={"commit": "3f2a"})
+    assert len(more.trace) == 40 and more.trace.meta == first.trace.meta and "commit" not in Trace.load(tmp_path / "journal").meta
+
+
 def test_a_finished_run_can_be_prolonged(tmp_path):
     problem, method = noisy(), METHODS["ormo"](0.02)
     first = serve(problem, method, arrivals=50, folder=tmp_path, timeout=20.0)

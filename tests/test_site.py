@@ -15,7 +15,7 @@ import pytest
 import site_sources
 from notebook_kernel import ROOT
 
-from asgd_lib import cli
+from asgd_lib import METHODS, cli
 from asgd_lib.results import load_verdicts
 
 SECRET = "seen-by-the-builder-alone"  # a workflow has tokens in its environment
@@ -109,7 +109,12 @@ def test_reference_has_every_public_name(site):
         text = (site / "api" / f"{part}.html").read_text(encoding="utf-8")
         assert [name for name in names if f'<span class="pre">{name}</span>' not in text] == []
     commands = (site / "api" / "cli.html").read_text(encoding="utf-8")
-    assert [name for name in cli.COMMANDS if f"Usage: asgd {name}" not in commands] == []
+    assert [name for name in cli.COMMANDS if f"sage: asgd {name}" not in commands] == []  # argparse writes usage
+    assert "--checkpoint-every" in commands and commands.count("-h, --help") == len(cli.COMMANDS) + 1
+    assert "listing:list_" not in commands and "MutableMapping" not in commands, "the page is for those who use the command"
+    methods = (site / "api" / "methods.html").read_text(encoding="utf-8")
+    rows = re.findall(r'<tr class="row-(?:even|odd)"><td><p><code.*?<span class="pre">(\w+)</span>', methods)
+    assert rows == list(METHODS) and "<sub>" not in methods
     assert {path.stem for path in (site / "api").glob("*.html")} == site_sources.parts().keys()
 
 

@@ -98,7 +98,7 @@ WRONG_PROBLEMS = {
     "sotfmax:digits": f"'sotfmax' is neither one of {KINDS} (did you mean 'softmax'?) nor a module",
     "MLP:digits": f"'MLP' is neither one of {KINDS} (did you mean 'mlp'?) nor a module",
     ":digits": "'' is neither one of ",
-    "serving:nothing": f"'serving' is neither one of {KINDS} nor a module on PYTHONPATH that has 'nothing'",
+    "serving:nothing": f"'serving' is neither one of {KINDS} nor a module, here or on PYTHONPATH, that has 'nothing'",
     "softmax:digit": "There is no data set 'digit' (did you mean 'digits'?) for 'softmax:digit'. There are digits, ",
     "softmax:l2=1": "'softmax:l2=1' names no data set. There are digits, ",
     "mlp:digits,hiden=9": "mlp has no keyword 'hiden' (did you mean 'hidden'?) in 'mlp:digits,hiden=9': write mlp:DATA[,l2=0.0,",
@@ -146,4 +146,14 @@ def test_the_rest():
     assert specs.method("asgd_clipped", 0.1, ["radius=1e-3"]).rule.radius == 0.001  # which is a word in YAML
     assert specs.spelling.value("[" * 10_000) == "[" * 10_000  # deeper than YAML's reader goes
     assert specs.problem("serving:noisy", 4).x0.equal(noisy(4).x0)
+    for given in ({"alpha": 0.1}, {"batch": 8}):
+        with pytest.raises(ValueError, match="'serving:noisy' chooses its batches and splits its data itself: leave batch and alpha out"):
+            specs.problem("serving:noisy", 4, **given)
+
+
+def test_problems_are_spelt_alike_if_and_only_if_they_are_alike():
+    given = [{}, {"batch": 8}, {"alpha": 0.1}, {"alpha": 1.0}, {"batch": 8, "alpha": 0.1}]
+    assert len({specs.spelt("softmax:iris", **one) for one in given}) == len(given)
+    assert specs.spelt("softmax:iris", 32) == specs.spelt("softmax:iris") == "softmax:iris, batch 32, split evenly"
+    assert specs.spelt("serving:noisy") == "serving:noisy"  # which knows of neither
     assert specs.problem("softmax:digits", 4, alpha=0.1).n == 4

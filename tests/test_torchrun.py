@@ -1,6 +1,7 @@
 """Processes that others start: torchrun, and people on several machines."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from serving import SECONDS, noisy, replayed, wait_for
 
 from asgd_lib import METHODS, Trace
 from asgd_lib.distributed.lines import JOINED
 from asgd_lib.distributed.link import LOOPBACK, connect, listen
 from asgd_lib.distributed.session import Run
-from asgd_lib.distributed.torchrun import Place, place
+from asgd_lib.distributed.torchrun import Place, announce, place, work_at
 from asgd_lib.distributed.worker import STOP, work
 from asgd_lib.serve import main
 
@@ -112,6 +114,35 @@ def test_places():
     assert agent.agent and agent.attempt == "3"
     with pytest.raises(ValueError, match="but not MASTER_ADDR and MASTER_PORT: say where the server is"):
         place({"RANK": "0", "WORLD_SIZE": "2"})
+
+
+@pytest.mark.parametrize(("name", "mine"), [("seed", "1"), ("problem", None), ("commit", "3f2a")])
+def test_a_worker_of_another_run_is_refused(name, mine):
+    store, port = listen()
+    servers = {"seed": "0", "problem": "noisy"}
+    announce(dist.PrefixStore("asgd_lib/0", store), servers)
+    same = {key: value for key, value in (servers | {name: mine}).items() if value is not None}
+    said = (
+        f"Worker 1 was started with {name} = {mine!r}, and the server with {servers.get(name)!r}: start all processes with the same line."
+    )
+    with pytest.raises(ValueError, match=re.escape(said)):
+        work_at(noisy(), Place(2, 3, LOOPBACK, port), 0, 5.0, same)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("own", "words"), [
+    (["--batch", "4"], "problem = 'softmax:iris, batch 4, split evenly', and the server with 'softmax:iris, batch 8, split evenly'"),
+    (["--problem", "mlp:iris"], "coordinates = '1027 of torch.float32', and the server with '15 of torch.float32'"),
+    (["--seed", "2"], "seed = '2', and the server with '0'"),
+])  # fmt: skip
+def test_one_process_was_started_with_another_line(own, words):
+    where = {"MASTER_ADDR": "localhost", "MASTER_PORT": free_port(), "WORLD_SIZE": "3"}
+    line = ["--problem", "softmax:iris", "--batch", "8", "--method", "asgd", "--lr", "0.1", "--arrivals", "30", "--timeout", "3"]
+    everybody = [command("asgd_lib.serve", *line, *(own if rank == 2 else ()), RANK=str(rank), **where) for rank in range(3)]
+    said = [process.communicate(timeout=SECONDS)[0] for process in everybody]
+    assert said[2] == f"asgd_lib.serve: Worker 1 was started with {words}: start all processes with the same line.\n"
+    assert said[0] == "asgd_lib.serve: Workers [1] did not join within 3 s.\n" and said[1] == ""
+    assert [process.returncode for process in everybody] == [1, 0, 1]
 
 
 REFUSED = {

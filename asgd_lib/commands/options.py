@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from asgd_lib.specs import BATCH
+
 METHOD = "A name of the table of methods (`asgd list`), or path/to/file.py:Name"
 _PROBLEM = "KIND:DATA[,KEYWORD=VALUE...] (`asgd list`), such as mlp:digits,hidden=64; or MODULE:FUNCTION of the number of workers."
 _CLUSTER = "KIND:NUMBERS[,KEYWORD=VALUE...] (`asgd list`), such as straggler:10 or LogNormal:0.02,sigma=2; Fixed:1,1,9 worker by worker."
 PROBLEM = [
     click.option("--problem", default="softmax:digits", show_default=True, help=_PROBLEM),
-    click.option("--batch", default=32, show_default=True, help="Samples a gradient."),
+    click.option("--batch", default=BATCH, show_default=True, help="Samples a gradient."),
     click.option("--alpha", type=float, help="Split the data by Dirichlet(alpha); without it, evenly."),
 ]
 CLUSTER = [

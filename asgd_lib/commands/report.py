@@ -25,11 +25,13 @@ def replayed(trace: Trace, methods: Sequence[Method], problem, seeds: Sequence[i
 
 
 def report(history: pd.DataFrame, by: list[str], out: Path | None, as_json: bool, trace: Trace | None = None) -> None:
-    """Print how each group of runs ended, and write the files."""
+    """Print how each group of runs ended, the mean over its seeds where it has several, and write the files."""
     history = pd.DataFrame(history.to_dict("series"))  # without the models
     last = history.groupby("run").last().groupby(by, sort=False)
     columns = [c for c in ("time", "updates", "loss", "grad_norm_sq", "accuracy") if c in history]
     table = last[columns].mean().assign(diverged=last["status"].agg(lambda s: int((s == "diverged").sum()))).reset_index()
+    if "seed" not in by:
+        table.insert(len(by), "seeds", last["seed"].nunique().to_numpy())
     show(table, as_json)
     if out is not None:
         if trace is not None:

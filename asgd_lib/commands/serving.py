@@ -13,4 +13,4 @@ from asgd_lib.serve import main
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def serve(arguments: tuple[str, ...]) -> None:
     """Run on real processes; `asgd serve --help` says more."""
-    sys.exit(main(list(arguments)))
+    sys.exit(main(list(arguments), "asgd serve"))

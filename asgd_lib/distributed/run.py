@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asgd_lib.arguments import guard
 from asgd_lib.checks import count
@@ -11,7 +11,7 @@ from asgd_lib.clusters import Cluster
 from asgd_lib.distributed.children import Children, Fault
 from asgd_lib.distributed.link import LOOPBACK, connect, listen
 from asgd_lib.distributed.session import Run, Served
-from asgd_lib.distributed.torchrun import Place, place, work_at
+from asgd_lib.distributed.torchrun import Place, announce, place, work_at
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 
@@ -29,6 +29,7 @@ def serve(
     checkpoint_every: float = 30.0,
     timeout: float = 60.0,
     faults: Sequence[Fault] = (),
+    meta: Mapping[str, str] | None = None,
 ) -> Served | None:
     """Run `method` on real processes until the server has processed `arrivals` gradients.
 
@@ -39,11 +40,12 @@ def serve(
 
     Started by `torchrun` with n + 1 processes, on one machine or many, process 0 is the server and process w + 1 worker w, for which
     `serve` returns None. On many, sockets listen on the address that faces MASTER_ADDR. Nothing from the network is unpickled, but nothing
-    is encrypted either: use a network that you trust.
+    is encrypted either: use a network that you trust. A worker whose seed, model size or `meta` is not the server's is refused.
 
     With a `folder` the run is durable: `journal` there is written event by event and can be read as a trace at any time
     (`Trace.load`), `checkpoint.pt` every `checkpoint_every` seconds, `trace.npz` at the end. A run whose server was killed goes on with
-    `resume=True` and `arrivals` in total, and ends where an unbroken replay of its trace ends.
+    `resume=True` and `arrivals` in total, and ends where an unbroken replay of its trace ends. `meta` is what else journal and trace shall
+    say of the run, in words: which problem, which commit. A resumption must say the same.
 
     Raises TimeoutError, naming the workers that are waited for, where nothing has arrived for `timeout` seconds; RuntimeError where the
     gradient of a worker fails; ValueError where numbers make no sense or the folder belongs to another run.
@@ -51,7 +53,7 @@ def serve(
     n = problem.n if n_workers is None else count("n_workers", n_workers)
     if n != problem.n:
         raise ValueError(f"The problem is split over {problem.n} workers and n_workers is {n}; split the data over as many as there are.")
-    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout)
+    run = Run(problem, method, arrivals, cluster, seed, folder, resume, checkpoint_every, timeout, meta)
     if cluster is not None and cluster.n != n:
         raise ValueError(f"The cluster has {cluster.n} workers and the problem {n}; they must agree.")
     for fault in faults:
@@ -74,10 +76,13 @@ def _serve_at(here: Place, run: Run, timeout: float) -> Served | None:
     """Play the part of a process that torchrun has started."""
     if here.size != run.problem.n + 1:
         raise ValueError(f"{run.problem.n} workers and a server need {run.problem.n + 1} processes; torchrun started {here.size}.")
+    same = {"coordinates": f"{run.problem.x0.numel()} of {run.problem.x0.dtype}", "seed": str(run.seed)} | run.told
     if here.rank:
-        return work_at(run.problem, here, run.seed, timeout)
+        return work_at(run.problem, here, run.seed, timeout, same)
     run.open()
-    return run.serve(here.store(), here.line, here.host)
+    store = here.store()
+    announce(store, same)
+    return run.serve(store, here.line, here.host)
 
 
 guard(__name__, costly=True)

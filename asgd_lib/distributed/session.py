@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ class Run:
     def __init__(
         self, problem: Problem, method: Method, arrivals: int, cluster: Cluster | None, seed: int,
         folder: str | os.PathLike | None, resume: bool, checkpoint_every: float, timeout: float,
+        meta: Mapping[str, str] | None = None,
     ):  # fmt: skip
         self.problem, self.method, self.cluster = problem, method, cluster
         self.arrivals, self.seed = count("arrivals", arrivals), count("seed", seed, least=0, most=_LAST_SEED)
@@ -61,6 +62,10 @@ class Run:
         self.folder = None if folder is None else Path(folder)
         self.meta = {"source": "recorded", "cluster": repr(cluster), "policy": repr(method.policy), "method": method.label}
         self.meta |= {"lr": repr(float(method.lr)), "seed": str(seed)}
+        for name in meta or {}:
+            if name in (*self.meta, "n", "start", "crc32"):
+                raise ValueError(f"meta cannot have {name!r}, which the run records itself; choose another name.")
+        self.told = dict(meta or {})
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._resume, self._busy = resume, 0.0
         self._whole = True  # no event is half applied
@@ -70,6 +75,7 @@ class Run:
     def open(self) -> None:
         """Make the server, at its beginning or where its journal ends."""
         if self.folder is None:
+            self.meta |= self.told
             self.server = Server(self.problem, self.method, self.seed, self.cluster)
             return
         path, past = self.folder / "journal", []
@@ -77,7 +83,9 @@ class Run:
             if not self._resume:
                 say = "go on with resume=True (--resume in a shell), or choose another folder."
                 raise ValueError(f"{self.folder} holds a run already; {say}")
-            past = list(journal.events(path))
+            past, old = list(journal.events(path)), journal.header(path)
+            self.told = {name: text for name, text in self.told.items() if name in old}  # older journals say less
+        self.meta |= self.told
         with writes(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from asgd_lib.distributed.link import CONNECT, LOOPBACK, Gone, connect, listen
+from asgd_lib.distributed.link import CONNECT, LOOPBACK, Gone, connect, listen, or_gone
 from asgd_lib.distributed.worker import work
 from asgd_lib.problems import Problem
 
+_SAME = "same"  # key of what the server has announced
 _ASLEEP = 0.2  # s between two attempts to reach the server
 
 
@@ -62,13 +64,24 @@ def place(environment: Mapping[str, str] | None = None) -> Place | None:
     return Place(int(environment["RANK"]), size, address, port, host, agent, environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
-def work_at(problem: Problem, here: Place, seed: int, patience: float) -> None:
-    """Be worker `here.rank - 1` until the server says stop; ConnectionError where it is gone for more than `patience` seconds."""
+def announce(store: dist.Store, same: Mapping[str, str]) -> None:
+    """Say, as the server, what all processes of this run must have in common."""
+    store.set(_SAME, json.dumps(dict(same)))
+
+
+def work_at(problem: Problem, here: Place, seed: int, patience: float, same: Mapping[str, str]) -> None:
+    """Be worker `here.rank - 1` until the server says stop.
+
+    Raises ConnectionError where it is gone for more than `patience` seconds, and ValueError where what it has announced is not `same`: the
+    gradients would be those of another problem, and no replay of the run's trace would give its models again.
+    """
     torch.set_num_threads(1)
     since = time.monotonic()
     while True:
         try:
-            if work(problem, here.rank - 1, here.store(max(1.0, min(patience, CONNECT))), seed, here.host):
+            store = here.store(max(1.0, min(patience, CONNECT)))
+            _agree(store, here.rank - 1, same)
+            if work(problem, here.rank - 1, store, seed, here.host):
                 return
             since = time.monotonic()
         except Gone:
@@ -76,6 +89,17 @@ def work_at(problem: Problem, here: Place, seed: int, patience: float) -> None:
         if time.monotonic() - since > patience:
             raise ConnectionError(f"The server at {here.address}:{here.port} is gone, and did not come back within {patience:g} s.")
         time.sleep(_ASLEEP)
+
+
+def _agree(store: dist.Store, worker: int, same: Mapping[str, str]) -> None:
+    with or_gone():
+        servers = json.loads(store.get(_SAME))
+    for name in {**servers, **same}:
+        if servers.get(name) != same.get(name):
+            raise ValueError(
+                f"Worker {worker} was started with {name} = {same.get(name)!r}, and the server with {servers.get(name)!r}: "
+                "start all processes with the same line."
+            )
 
 
 def _facing(address: str, port: int) -> str:

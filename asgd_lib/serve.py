@@ -82,4 +82,4 @@ sys.modules[__name__].__class__ = _Callable
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code) if place() is not None else sys.exit(code)  # threads on links to frozen workers never end
+    os._exit(code) if "RANK" in os.environ else sys.exit(code)  # threads on links to frozen workers never end

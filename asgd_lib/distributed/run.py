@@ -76,8 +76,9 @@ def _serve_at(here: Place, run: Run, timeout: float) -> Served | None:
         raise ValueError(f"{run.problem.n} workers and a server need {run.problem.n + 1} processes; torchrun started {here.size}.")
     if here.rank:
         return work_at(run.problem, here, run.seed, timeout)
+    store = here.store()  # first: a server that cannot listen leaves no run behind
     run.open()
-    return run.serve(here.store(), here.line, here.host)
+    return run.serve(store, here.line, here.host)
 
 
 guard(__name__, costly=True)

@@ -74,10 +74,10 @@ class Run:
             return
         path, past = self.folder / "journal", []
         if path.exists() and path.stat().st_size:
-            if not self._resume:
-                say = "go on with resume=True (--resume in a shell), or choose another folder."
-                raise ValueError(f"{self.folder} holds a run already; {say}")
             past = list(journal.events(path))
+        if past and not self._resume:
+            say = "go on with resume=True (--resume in a shell), or choose another folder."
+            raise ValueError(f"{self.folder} holds a run already; {say}")
         with writes(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         numbers = {"n": self.problem.n, "start": _fingerprint(self.problem.x0)}

@@ -103,7 +103,7 @@ class Run:
             expected = range(server.n) if children is None else first_starters(server.n, faults)
             for worker in expected if children is not None else ():
                 children.start(worker)
-            self._gather(expected, store, children)
+            self._gather(expected, children)
             began, first = time.monotonic(), server.now
             self._zero = began - first
             with self._applied():
@@ -123,7 +123,7 @@ class Run:
         trace = self._finish(children)
         return Served(trace, server.machine.state.x[0], server.machine.used, seconds, self._busy)
 
-    def _gather(self, expected: Sequence[int], store: dist.Store, children: Children | None) -> None:
+    def _gather(self, expected: Sequence[int], children: Children | None) -> None:
         """Wait for the first workers."""
         deadline = time.monotonic() + self._timeout
         while missing := sorted(set(expected) - set(self.server.lines)):

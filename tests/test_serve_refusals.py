@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from hierarchies import digits
@@ -41,7 +42,7 @@ if __name__ == "__main__":
 ])  # fmt: skip
 def test_a_class_of_an_interactive_session_is_refused_with_the_remedy(call, words):
     code = f"{SESSION.format(call)}try: job()\nexcept ValueError as error: print(error)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=SECONDS)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=3 * SECONDS)
     assert words in done.stdout
 
 
@@ -125,9 +126,14 @@ def test_a_slow_link_has_to_be_entered_and_a_plateau_resolved():
         run_hierarchy(**job, method=plateau)
 
 
+def asleep(*_):
+    time.sleep(SECONDS)
+
+
 def test_processes_that_do_not_start_in_time_are_a_sentence(monkeypatch):
-    monkeypatch.setattr(gang, "START", 0.01)
-    with pytest.raises(RuntimeError, match="The processes did not start within 0.01 s; is the machine overloaded?"):
+    monkeypatch.setattr(gang, "START", 0.5)
+    monkeypatch.setattr(gang, "_member", asleep)
+    with pytest.raises(RuntimeError, match="The processes did not start within 0.5 s; is the machine overloaded?"):
         run_hierarchy(digits(2), METHODS["sgd_minibatch"](0.1), nodes=2, batches=3)
 
 

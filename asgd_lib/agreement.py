@@ -15,6 +15,7 @@ from asgd_lib.trace import COLUMNS, Trace
 Delays = Trace | Sequence[Trace] | Sequence[int]
 """What tells delays: a trace, several, or the delays themselves, in arrivals."""
 
+
 def differing(x: Tensor, y: Tensor) -> int:
     """Number of coordinates of two models (d,) that are not the same bits, 0 and -0 included.
 

@@ -22,7 +22,7 @@ from numbers import Integral, Real
 from types import FunctionType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from asgd_lib.checks import _shown
+from asgd_lib.checks import shown
 
 _MOST, _MOST_FLOAT = 2**63, 2**1023  # beyond it no array, tensor or float takes a whole number
 
@@ -115,7 +115,7 @@ def _misfit(function: Callable, name: str, args: tuple, kwargs: dict[str, Any]) 
         for key, one in several(value):
             if not _fits(hint, one):
                 which = {"*": f"{parameter}[{key}]", "**": str(key)}.get(stars, parameter)
-                return f"{name}: {which} must be {_allowed(hint)}; got {_shown(one)}."
+                return f"{name}: {which} must be {_allowed(hint)}; got {shown(one)}."
     return None
 
 

@@ -26,15 +26,16 @@ def _demand(name: str, value: Any, allowed: str, good) -> None:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         ok = False
     if not ok:
-        raise ValueError(f"{name} must be {allowed}; got {_shown(value)}.")
+        raise ValueError(f"{name} must be {allowed}; got {shown(value)}.")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """`value` as it stands in a sentence, cut to 80 characters."""
     try:
-        shown = repr(value)
+        text = repr(value)
     except ValueError:  # Python writes out no integer of thousands of digits
-        shown = f"a very large {type(value).__name__}"
-    return shown if len(shown) < 80 else shown[:77] + "..."
+        text = f"a very large {type(value).__name__}"
+    return text if len(text) < 80 else text[:77] + "..."
 
 
 def positive(name: str, value: Any) -> None:
@@ -66,7 +67,7 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None, remedy
         whole = least - 1
     if whole < least or (most is not None and whole > most):
         top = "" if most is None else f" and at most {most}"
-        raise ValueError(f"{name} must be a whole number of at least {least}{top}; got {_shown(value)}.{' ' if remedy else ''}{remedy}")
+        raise ValueError(f"{name} must be a whole number of at least {least}{top}; got {shown(value)}.{' ' if remedy else ''}{remedy}")
     return whole
 
 
@@ -84,4 +85,4 @@ def choice(name: str, value: Any, allowed: Sequence[Any]) -> None:
     except (TypeError, ValueError, RuntimeError):  # arrays and tensors equal nothing as a whole
         known = False
     if not known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {_shown(value)}.")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {shown(value)}.")

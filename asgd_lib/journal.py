@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import zlib
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asgd_lib.atomic import writes
+from asgd_lib.locks import lock
 
 MAGIC = b"asgd_lib journal 1\n"
 QUEUED, BEGUN, ARRIVED, LOST, BACK = range(5)
@@ -54,10 +54,7 @@ class Journal:
             raise
 
     def _begin(self, meta: Mapping[str, str | int]) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed, however that happens
-        except BlockingIOError:
-            raise ValueError(f"{self.path} is being written by another run; wait for it, or choose another folder.") from None
+        lock(self._file, f"{self.path} is being written by another run; wait for it, or choose another folder.")
         fresh = not os.fstat(self._file).st_size
         if not fresh:
             old, (_, whole) = header(self.path), _whole(self.path, self.path.read_bytes())

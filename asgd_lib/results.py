@@ -123,4 +123,4 @@ def _plain_name(what: str, name: str) -> str:
     return name.removesuffix(".ipynb")
 
 
-guard(__name__)
+guard(__name__, costly=True)

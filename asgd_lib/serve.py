@@ -7,11 +7,12 @@ processes", has the commands for several machines.
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 from asgd_lib.interruption import ends_at_once
 
 INTERRUPTED = "asgd_lib.serve: interrupted; --resume goes on where a --folder remembers the run."
-with ends_at_once(INTERRUPTED):  # torch takes seconds to import
+with ends_at_once(INTERRUPTED) if __name__ == "__main__" else nullcontext():  # torch takes seconds to import; a session has more to lose
     import argparse
     import os
     import types
@@ -89,4 +90,4 @@ sys.modules[__name__].__class__ = _Callable
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code) if place() is not None else sys.exit(code)  # threads on links to frozen workers never end
+    os._exit(code) if "RANK" in os.environ else sys.exit(code)  # threads on links to frozen workers never end

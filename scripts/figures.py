@@ -8,7 +8,6 @@ clocks, those with `"asgd_lib": {"measures": true}` in their metadata, come last
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import psutil
 from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, asked, cores, environment
 
 from asgd_lib.distributed import quiet
+from asgd_lib.locks import alone
 
 
 @dataclass
@@ -145,27 +145,12 @@ def clear(results: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-@contextmanager
-def alone(results: Path) -> Iterator[None]:
-    """Keep other runs out of `results` in the block; ValueError where there is one. The lock ends with this process, however it ends."""
-    handle = os.open(results, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system that knows no locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"Another run writes into {results.relative_to(ROOT)}; wait for it, or stop it.") from None
-        clear(results)
-        yield
-    finally:
-        os.close(handle)
-
-
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
     """Run the notebooks in `waiting`, `jobs` at a time unless one has the machine to itself; the names of those that failed."""
     failed, finished, total = [], 0, len(waiting)
     waiting = sorted(waiting, key=measures)
     running: list[Run] = []
+    clear(results)
     with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
         try:
             while waiting or running:

@@ -18,11 +18,11 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from argument_cases import GOOD, METHOD, OWN, REFUSED  # noqa: E402
+from argument_cases import GOOD, METHOD, OWN, PROBLEM, REFUSED, TRACE  # noqa: E402
 from own_methods import written  # noqa: E402
 
 import asgd_lib as asgd  # noqa: E402
-from asgd_lib import METHODS, agreement, comparison, critical, stopping, virtual  # noqa: E402
+from asgd_lib import METHODS, agreement, clusters, comparison, critical, stopping, virtual  # noqa: E402
 from asgd_lib.comparison import profiles  # noqa: E402
 
 BAD = [None, "nonsense", math.nan, -math.inf, -3, 0, 2.5, 10**400, [], ["a"], {"a": None}, object(), np.empty(0)]
@@ -112,3 +112,19 @@ def test_the_sentence_names_callable_parameter_value_and_what_is_allowed():
     with pytest.raises(ValueError) as error:
         asgd.simulate(3, METHOD, arrivals=5)
     assert str(error.value) == "simulate: cluster must be a Cluster (with clock, n); got 3."
+
+
+def test_what_a_function_of_one_s_own_raises_is_what_one_sees():
+    with pytest.raises(TypeError, match="unsupported operand"):
+        asgd.replay(TRACE, METHOD, PROBLEM, every=10, progress=lambda share: share + "a")
+    told = []
+    with pytest.raises(ValueError, match="replay: every must be"):
+        asgd.replay(TRACE, METHOD, PROBLEM, every="ten", progress=told.append)
+    assert not told
+
+
+def test_a_function_s_own_sentence_comes_before_that_about_its_annotation():
+    with pytest.raises(ValueError, match="seconds must be a finite number above 0; got 'soon'"):
+        clusters.Fixed("soon")  # a `raise`
+    with pytest.raises(ValueError, match="slope: x must be a number or a list of numbers, at least one; got"):
+        asgd.intervals.slope(object(), [[1.0, 2.0]])  # numpy's own words, on a line of the library that is no `raise`

@@ -164,26 +164,34 @@ def test_ctrl_c_is_a_sentence(monkeypatch, capsys):
     )
 
 
+INTERRUPTING = """if True:
+    import os, runpy, signal, sys
+    class Interrupting:
+        def find_spec(self, name, *_):
+            if name == "torch":
+                try:
+                    os.kill(os.getpid(), signal.SIGINT)
+                except KeyboardInterrupt:
+                    if not {swallowed}:
+                        raise
+    sys.meta_path.insert(0, Interrupting())
+"""
+
+
 @pytest.mark.parametrize(("module", "arguments"), [("asgd_lib.serve", []), ("asgd_lib.cli", ["serve"]), ("asgd_lib.cli", ["run"])])
 @pytest.mark.parametrize("swallowed", [False, True])  # by what loads a library in C, as numpy's and torch's do
 def test_ctrl_c_while_modules_are_imported_is_a_sentence(module, arguments, swallowed):
-    code = f"""if True:
-        import os, runpy, signal, sys
-        class Interrupting:
-            def find_spec(self, name, *_):
-                if name == "torch":
-                    try:
-                        os.kill(os.getpid(), signal.SIGINT)
-                    except KeyboardInterrupt:
-                        if not {swallowed}:
-                            raise
-        sys.meta_path.insert(0, Interrupting())
-        sys.argv[1:] = {arguments}
-        runpy.run_module("{module}", run_name="__main__")"""
+    code = f"{INTERRUPTING.format(swallowed=swallowed)}    sys.argv[1:] = {arguments}; runpy.run_module('{module}', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     name = "asgd_lib.serve" if "serve" in module else "asgd"
     assert done.returncode == 130 and not done.stdout
     assert done.stderr.startswith(f"{name}: interrupted") and done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_while_a_session_imports_serve_does_not_end_the_session():
+    code = f"{INTERRUPTING.format(swallowed=False)}    try: import asgd_lib.serve\n    except KeyboardInterrupt: print('here')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
 
 
 def test_an_error_that_is_the_library_s_own_fault_keeps_its_traceback(monkeypatch):

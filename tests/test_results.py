@@ -79,7 +79,7 @@ def test_names_are_plain_file_names(name):
     with pytest.raises(ValueError, match="plain file name"):
         results.save_verdicts(name, [], {})
     with pytest.raises(ValueError, match="plain file name"):
-        results.save_figure(None, name)
+        results.save_figure(plt.figure(), name)
 
 
 def test_verdicts_come_back_and_do_not_depend_on_the_order_of_parameters(place):
@@ -173,3 +173,10 @@ def test_what_is_no_file_of_verdicts_is_named(place, content):
     (place / "verdicts" / "02_dude.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"02_dude.json is no whole file of verdicts; run its notebook again, or restore a copy\.$"):
         results.load_verdicts()
+
+
+def test_what_is_refused_is_not_written():
+    results.save_verdicts("02_demo", [], {"n": 1})
+    with pytest.raises(ValueError, match="save_verdicts: parameters must be a dict"):
+        results.save_verdicts("02_demo", [], [])
+    assert [run["parameters"] for run in results.load_verdicts()] == [{"n": 1}]

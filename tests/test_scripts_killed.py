@@ -14,6 +14,7 @@ from notebook_kernel import ROOT
 from test_scripts import write
 
 from asgd_lib.distributed import quiet
+from asgd_lib.locks import alone
 
 
 def until(condition, seconds=60.0):
@@ -39,17 +40,17 @@ def test_notebooks_and_kernels_end_when_figures_is_killed(tmp_path):
     until(lambda: not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE])
     (out / "figures" / ".00-a.png.1a2b3c4d.png").touch()  # of a kernel that ended by force
     (out / "figures" / "00-a.png").touch()
-    with figures.alone(out):
-        assert [path.name for path in out.rglob("*") if path.is_file()] == ["00-a.png"]
+    figures.run_all([], "quick", out, jobs=1)
+    assert [path.name for path in out.rglob("*") if path.is_file()] == ["00-a.png"]
 
 
-def test_two_runs_do_not_write_into_one_folder(tmp_path, monkeypatch):
+def test_figures_started_twice_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(figures, "ROOT", tmp_path)
-    with figures.alone(tmp_path), pytest.raises(ValueError, match="Another run writes into .*; wait for it, or stop it."):
-        with figures.alone(tmp_path):
-            pass
-    with figures.alone(tmp_path):
-        pass
+    monkeypatch.setattr(sys, "argv", ["figures.py", "00"])
+    with alone(tmp_path / "results" / "quick"):
+        assert figures.main() == 1
+    said = capsys.readouterr()
+    assert said.err == f"Another run writes into {tmp_path}/results/quick; wait for it, or stop it.\n" and "started" not in said.out
 
 
 def test_nobody_waits_for_a_dead_process_to_grant_quiet(tmp_path, monkeypatch):

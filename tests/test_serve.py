@@ -89,6 +89,26 @@ def test_injected_times_are_kept(tmp_path):
     assert abs(share - expected).max() <= 0.15
 
 
+@pytest.mark.parametrize("name", ["asgd", "hogwild_local"])
+def test_what_a_network_takes_is_waited_for_and_a_silent_job_pays_nothing(name):
+    links = [clusters.Link(latency=0.005 * worker) for worker in range(4)]
+    cluster = clusters.Network(clusters.Fixed((0.004,) * 4), up=links, down=clusters.Link(latency=0.03))
+    method = METHODS[name](0.05, **{"samples": 3} if name == "hogwild_local" else {})
+    trace = serve(noisy(), method, arrivals=60, cluster=cluster, timeout=20.0).trace
+    ideal = simulate(cluster, method, arrivals=60, message_bytes=noisy().x0.nbytes)
+    for worker in range(4):
+        took, asked = ((t.end - t.start)[t.worker == worker] for t in (trace, ideal))
+        both = min(len(took), len(asked))
+        assert both > 2 and (took[:both] >= asked[:both] - 1e-9).all()
+    assert (np.min(trace.end - trace.start) < 0.034) == (name == "hogwild_local")
+
+
+def test_a_cluster_with_other_nodes_than_the_method_is_refused():
+    nodes = clusters.Nodes(clusters.Fixed((0.004,) * 4), per_node=4)
+    with pytest.raises(ValueError, match="The method has 2 workers a node and the cluster 4: say per_node=4 to both."):
+        serve(noisy(), METHODS["daso"](0.05, per_node=2), arrivals=10, cluster=nodes)
+
+
 def test_workers_that_leave_lose_their_job_and_come_back():
     cluster = clusters.Dropout(clusters.Fixed((0.004,) * 3), up=0.05, down=0.02)
     served = serve(noisy(3), METHODS["asgd"](0.05), arrivals=120, cluster=cluster, timeout=20.0)

@@ -17,7 +17,7 @@ from asgd_lib import METHODS, Trace
 from asgd_lib.distributed.lines import JOINED
 from asgd_lib.distributed.link import LOOPBACK, connect, listen
 from asgd_lib.distributed.session import Run
-from asgd_lib.distributed.torchrun import Place, announce, place, work_at
+from asgd_lib.distributed.torchrun import Place, announce, work_at
 from asgd_lib.distributed.worker import STOP, work
 from asgd_lib.serve import main
 
@@ -104,16 +104,6 @@ def test_a_worker_that_joins_at_the_very_end_is_sent_home_too():
     run._events.put((JOINED, Late(), None))
     run._finish(None)
     assert Late.told == [STOP]
-
-
-def test_places():
-    assert place({}) is None and place({"RANK": "0", "WORLD_SIZE": "1"}) is None
-    start = {"RANK": "2", "WORLD_SIZE": "5", "LOCAL_WORLD_SIZE": "5", "MASTER_ADDR": "node7", "MASTER_PORT": "29500"}
-    assert place(start) == Place(2, 5, "node7", 29500, LOOPBACK)
-    agent = place(start | {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "3"})
-    assert agent.agent and agent.attempt == "3"
-    with pytest.raises(ValueError, match="but not MASTER_ADDR and MASTER_PORT: say where the server is"):
-        place({"RANK": "0", "WORLD_SIZE": "2"})
 
 
 @pytest.mark.parametrize(("name", "mine"), [("seed", "1"), ("problem", None), ("commit", "3f2a")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from asgd_lib.commands.options import SETTINGS
 from asgd_lib.comparison import LEFT_OUT, PROBLEMS, Entry, compare, entries, profiles, scenarios
 from asgd_lib.comparison.standing import others_alike, place, standing
 from asgd_lib.comparison.suite import Scenario
+from asgd_lib.locks import alone
 from asgd_lib.methods import METHODS
 from asgd_lib.results import UNDATED
 
@@ -64,11 +66,14 @@ def contest(
         sys.exit(1)
     click.echo(f"\nComparing {_field(rivals, bool(against))} and yours ({', '.join(names)}):", err=True)
     places = scenarios(N, problems=[problem], splits=SPLITS, clusters=CLUSTERS)
-    table = _compared([*rivals, *own], places, out, jobs)
-    for name in names:
-        click.echo(f"\n{_what(places)}\n{_said(table, name)}")
-        folder = out / (name if problem == "quadratic" else f"{name}-{problem}")
-        click.echo(f"wrote {', '.join(_written(table, name, folder))} to {folder}", err=True)
+    folders = {name: out / (name if problem == "quadratic" else f"{name}-{problem}") for name in names}
+    with ExitStack() as ours:
+        for folder in folders.values():
+            ours.enter_context(alone(folder))
+        table = _compared([*rivals, *own], places, out, jobs)
+        for name, folder in folders.items():
+            click.echo(f"\n{_what(places)}\n{_said(table, name)}")
+            click.echo(f"wrote {', '.join(_written(table, name, folder))} to {folder}", err=True)
     click.echo(f"\n{LIMITS}")
 
 

@@ -11,6 +11,7 @@ import click
 from asgd_lib import specs
 from asgd_lib.commands.options import CLUSTER, METHOD, OUT, PROBLEM, SETTINGS, options
 from asgd_lib.commands.report import replayed, report, show, write
+from asgd_lib.locks import alone
 from asgd_lib.simulator import simulate
 from asgd_lib.sweep import sweep
 from asgd_lib.trace import Trace
@@ -25,9 +26,10 @@ def run(method, lr, settings, problem, batch, alpha, workers, cluster, arrivals,
     """Simulate one method on a cluster and replay it on a problem."""
     chosen = specs.methods([method], [lr], settings)
     made, machine = specs.problem(problem, workers, batch=batch, alpha=alpha), specs.cluster(cluster, workers)
-    trace = simulate(machine, chosen[0], arrivals=arrivals)
-    trace = replace(trace, meta=trace.meta | {"problem": specs.spelt(problem, batch, alpha)})
-    report(replayed(trace, chosen, made, range(seeds), every), ["seed"], out, as_json, trace)
+    with alone(out):
+        trace = simulate(machine, chosen[0], arrivals=arrivals)
+        trace = replace(trace, meta=trace.meta | {"problem": specs.spelt(problem, batch, alpha)})
+        report(replayed(trace, chosen, made, range(seeds), every), ["seed"], out, as_json, trace)
 
 
 @click.command("replay")
@@ -49,7 +51,8 @@ def replay_(path, names, lrs, settings, problem, batch, alpha, seeds, every, out
         click.echo(f"note: these arrivals were made on {then}; this replay is on {now}, where gradients are others.", err=True)
     first = int(trace.meta.get("seed", 0)) if trace.meta.get("source") == "recorded" else 0  # that of the run's data and minibatches
     made = specs.problem(problem, trace.n, batch=batch, alpha=alpha, seed=first)
-    report(replayed(trace, chosen, made, range(first, first + seeds), every), ["method", "lr"], out, as_json)
+    with alone(out):
+        report(replayed(trace, chosen, made, range(first, first + seeds), every), ["method", "lr"], out, as_json)
 
 
 def _in_folder(folder: Path) -> Path:
@@ -74,12 +77,13 @@ def compare(
     methods = specs.methods(names, specs.grid(lrs), settings)
     made, machine = specs.problem(problem, workers, batch=batch, alpha=alpha), specs.cluster(cluster, workers)
     every = every or max(1, arrivals // 20)
-    history = sweep(methods, machine, made, arrivals=arrivals, seeds=range(seeds), every=every, jobs=jobs, cache=cache)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        table = tuned(history, target=target).drop(columns=["cluster", "problem"]).sort_values("value", kind="stable")
-    show(table if as_json else table.rename(columns={"value": "loss" if target is None else "seconds"}), as_json)
-    for warning in caught:
-        click.echo(f"warning: {warning.message}", err=True)
-    if out is not None:
-        write(history, out, as_json, table)
+    with alone(out):
+        history = sweep(methods, machine, made, arrivals=arrivals, seeds=range(seeds), every=every, jobs=jobs, cache=cache)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            table = tuned(history, target=target).drop(columns=["cluster", "problem"]).sort_values("value", kind="stable")
+        show(table if as_json else table.rename(columns={"value": "loss" if target is None else "seconds"}), as_json)
+        for warning in caught:
+            click.echo(f"warning: {warning.message}", err=True)
+        if out is not None:
+            write(history, out, as_json, table)

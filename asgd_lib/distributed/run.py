@@ -79,8 +79,8 @@ def _serve_at(here: Place, run: Run, timeout: float) -> Served | None:
     same = {"coordinates": f"{run.problem.x0.numel()} of {run.problem.x0.dtype}", "seed": str(run.seed)} | run.told
     if here.rank:
         return work_at(run.problem, here, run.seed, timeout, same)
+    store = here.store()  # first: a server that cannot listen leaves no run behind
     run.open()
-    store = here.store()
     announce(store, same)
     return run.serve(store, here.line, here.host)
 

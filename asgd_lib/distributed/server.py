@@ -141,18 +141,18 @@ class Server(Dispatch):
         while self._past:
             if self.events == known:
                 self.machine = present
-            event = self._past[0]
+            kind, job, worker, *_ = event = self._past[0]
+            begun = self._current.get(worker) if kind == BACK else self.current(worker)
+            if kind not in (ARRIVED, LOST, BACK) or begun != job:  # of a job that this method would not have handed out here
+                raise self._mismatch(self.events + 1, event)
             self.now = event.end
-            if event.kind == ARRIVED:
-                worker, job = event.worker, event.job
+            if kind == ARRIVED:
                 x = self.machine.reads[job].x
                 self.arrived_now(job, gradient(self._problem, x, worker, job, self.seed) if self.machine is present else nothing)
-            elif event.kind == LOST:
-                self.lost_now(event.worker)
-            elif event.kind == BACK:
-                self.back_now(event.worker)
-            else:  # a job that this method would not have handed out here
-                raise self._mismatch(event)
+            elif kind == LOST:
+                self.lost_now(worker)
+            else:
+                self.back_now(worker)
         self.machine = present
         for worker in sorted(set(self._current) - set(self._away)):
             self.lost_now(worker)
@@ -184,12 +184,12 @@ class Server(Dispatch):
         if self._past:
             happened = self._past.popleft()
             if repr(event) != repr(happened):  # NaN equals nothing
-                raise self._mismatch(happened)
+                raise self._mismatch(self.events, happened)
         elif self._journal is not None:
             self._journal.write(event)
 
-    def _mismatch(self, happened: Event) -> ValueError:
+    def _mismatch(self, number: int, happened: Event) -> ValueError:
         return ValueError(
-            f"The journal does not follow from this method, problem and seed: its event {self.events} is {happened}. "
+            f"The journal does not follow from this method, problem and seed: its event {number} is {happened}. "
             "Go on with the same ones, or choose another folder."
         )

@@ -80,10 +80,10 @@ class Run:
             return
         path, past = self.folder / "journal", []
         if path.exists() and path.stat().st_size:
-            if not self._resume:
+            past, old = list(journal.events(path)), journal.header(path)
+            if past and not self._resume:
                 say = "go on with resume=True (--resume in a shell), or choose another folder."
                 raise ValueError(f"{self.folder} holds a run already; {say}")
-            past, old = list(journal.events(path)), journal.header(path)
             self.told = {name: text for name, text in self.told.items() if name in old}  # older journals say less
         self.meta |= self.told
         with writes(self.folder):
@@ -111,7 +111,7 @@ class Run:
             expected = range(server.n) if children is None else first_starters(server.n, faults)
             for worker in expected if children is not None else ():
                 children.start(worker)
-            self._gather(expected, store, children)
+            self._gather(expected, children)
             began, first = time.monotonic(), server.now
             self._zero = began - first
             with self._applied():
@@ -131,7 +131,7 @@ class Run:
         trace = self._finish(children)
         return Served(trace, server.machine.state.x[0], server.machine.used, seconds, self._busy)
 
-    def _gather(self, expected: Sequence[int], store: dist.Store, children: Children | None) -> None:
+    def _gather(self, expected: Sequence[int], children: Children | None) -> None:
         """Wait for the first workers."""
         deadline = time.monotonic() + self._timeout
         while missing := sorted(set(expected) - set(self.server.lines)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from asgd_lib.checks import count
 from asgd_lib.distributed.link import CONNECT, LOOPBACK, Gone, connect, listen, or_gone
 from asgd_lib.distributed.worker import work
 from asgd_lib.problems import Problem
@@ -33,11 +34,17 @@ class Place:
     attempt: str = "0"  # torchrun's restarts do not see each other's keys
 
     def store(self, seconds: float = CONNECT) -> dist.Store:
-        """The store where all meet; rank 0 opens it. Gone where it does not answer within `seconds`."""
+        """The store where all meet; rank 0 opens it. Gone where it does not answer within `seconds`, OSError where it cannot be opened."""
         if self.rank or self.agent:
             store = connect(self.address, self.port, seconds)
         else:
-            store = listen(socket.gethostbyname(self.address), self.port)[0]
+            try:
+                store = listen(socket.gethostbyname(self.address), self.port)[0]
+            except OSError as error:
+                raise OSError(
+                    f"The server, process 0, cannot listen at {self.address}:{self.port} ({_why(error)}). "
+                    "Set MASTER_ADDR to its own machine and MASTER_PORT to a free port, for all processes."
+                ) from error
         return dist.PrefixStore(f"asgd_lib/{self.attempt}", store)
 
     def line(self) -> dist.Store:
@@ -49,19 +56,20 @@ def place(environment: Mapping[str, str] | None = None) -> Place | None:
     """This process's place by the variables that torchrun sets (default: in `os.environ`), None where it has not been started so.
 
     Sockets are bound to the loopback interface where all processes share one machine, and else to the address that faces `MASTER_ADDR`.
-    Raises ValueError where RANK and WORLD_SIZE are there, but not MASTER_ADDR and MASTER_PORT.
+    Raises ValueError where RANK and WORLD_SIZE are there, but not MASTER_ADDR and MASTER_PORT, and where one of them makes no sense.
     """
     environment = os.environ if environment is None else environment
-    if "RANK" not in environment or int(environment.get("WORLD_SIZE", 1)) < 2:
+    if "RANK" not in environment or (size := _number(environment, "WORLD_SIZE", 1)) < 2:
         return None
-    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in environment]
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not environment.get(name)]
     if missing:
         raise ValueError(f"RANK and WORLD_SIZE are set, but not {' and '.join(missing)}: say where the server is.")
-    address, port, size = environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), int(environment["WORLD_SIZE"])
+    rank, port = _number(environment, "RANK", 0, size - 1), _number(environment, "MASTER_PORT", 1, 65535)
+    address = environment["MASTER_ADDR"]
     together = environment.get("LOCAL_WORLD_SIZE") == environment["WORLD_SIZE"] or address in ("localhost", LOOPBACK)
     host = LOOPBACK if together else _facing(address, port)
     agent = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    return Place(int(environment["RANK"]), size, address, port, host, agent, environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return Place(rank, size, address, port, host, agent, environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def announce(store: dist.Store, same: Mapping[str, str]) -> None:
@@ -102,8 +110,25 @@ def _agree(store: dist.Store, worker: int, same: Mapping[str, str]) -> None:
             )
 
 
+def _number(environment: Mapping[str, str], name: str, least: int, most: int | None = None) -> int:
+    given = environment.get(name, "1")
+    try:
+        given = int(given)
+    except ValueError:
+        pass  # to be refused as it stands there
+    return count(name, given, least, most)
+
+
 def _facing(address: str, port: int) -> str:
     """This machine's address on the route to `address`; nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((address, port))
-        return probe.getsockname()[0]
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, port))
+            return probe.getsockname()[0]
+    except OSError as error:
+        raise OSError(f"MASTER_ADDR is {address!r}, and there is no way from here ({_why(error)}): name the server's machine.") from error
+
+
+def _why(error: OSError) -> str:
+    """The operating system's words, without the address that Python adds to some."""
+    return str(error.strerror or error).partition(" (while")[0]

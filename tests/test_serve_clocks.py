@@ -72,4 +72,4 @@ def test_a_worker_waits_as_long_as_it_was_told_for_its_server_to_come_back(monke
 
     monkeypatch.setattr(Place, "store", gone)
     back = "The server at 127.0.0.1:1 is gone, and did not come back within 0.5 s."
-    assert 0.5 <= refused(back, lambda: work_at(noisy(), Place(1, 5, LOOPBACK, 1), 0, 0.5)) < SECONDS
+    assert 0.5 <= refused(back, lambda: work_at(noisy(), Place(1, 5, LOOPBACK, 1), 0, 0.5, {})) < SECONDS

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,7 @@ import verdicts
 import yaml
 
 import asgd_lib
+from asgd_lib.results import load_verdicts
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -140,6 +142,16 @@ def test_verdicts_and_parameter_files_belong_to_notebooks():
     names = {path.stem for path in NOTEBOOKS}
     extra = [*(ROOT / "notebooks" / "verdicts").glob("*.json"), *(ROOT / "notebooks" / "params").glob("*")]
     assert {path.stem for path in extra} <= names
+
+
+def test_a_label_names_one_claim_of_one_notebook():
+    """Whoever reports a wrong number writes `D13` and no more (CONTRIBUTING.md)."""
+    labels = {run["notebook"]: [verdict["id"] for verdict in run["verdicts"]] for run in load_verdicts(ROOT / "notebooks")}
+    seen = Counter(label for listed in labels.values() for label in listed)
+    assert not [label for label in seen if not re.fullmatch("[A-Z][1-9][0-9]?", label)], "a letter and a number"
+    assert not [label for label, count in seen.items() if count > 1], "one label, one claim"
+    letters = {notebook: {label[0] for label in listed} for notebook, listed in labels.items()}
+    assert len({letter for used in letters.values() for letter in used}) == len(labels), f"one letter a notebook: {letters}"
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

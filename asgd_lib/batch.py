@@ -16,7 +16,7 @@ from asgd_lib.wavefront import Wavefront
 
 
 class Batch:
-    """R runs of one rule, step sizes x seeds: run r = l S + s has seed s. `state` is theirs after the arrivals so far."""
+    """R runs of one rule, seeds x step sizes: run r = s L + l has seed s. `state` is theirs after the arrivals so far."""
 
     def __init__(self, trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, L: int, chunk: int, arrivals: int):
         self.state: State = rule.init(problem.x0.expand(L * len(seeds), -1).clone(), trace.n)
@@ -68,7 +68,7 @@ class Batch:
             return False
         names = getattr(type(self._rule), "batched", ("lr",))
         self._rule = replace(self._rule, **{name: getattr(self._rule, name).index_select(0, kept) for name in names})
-        self._gradients.narrow(self._rule, kept, R)
+        self._gradients.narrow(self._rule, kept)
         self._first, self._grads = e, [grad.index_select(0, kept) for grad in self._grads[e - self._first :]]
         self.state, self._ahead = state, self._states_after(state, e) if self._grads else iter(())
         return True

@@ -76,9 +76,9 @@ def replay(
     groups = list(alike(methods))
     report = (lambda share: None) if progress is None else lambda share: progress(share / len(groups))
     for members, rule in groups:
-        runs = [i * len(seeds) + j for i in members for j in range(len(seeds))]
+        runs = [i * len(seeds) + j for j in range(len(seeds)) for i in members]  # all step sizes of a seed side by side
         R = len(runs)
-        batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.repeat(v, len(seeds)) for f, v in rule[1].items()})
+        batch_rule = over_runs(rule[0], like=problem.x0, **{f: np.tile(v, len(seeds)) for f, v in rule[1].items()})
         run_seeds = torch.tensor(seeds, device=problem.x0.device)
         job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
         chunk = _jobs(job_bytes, torch.get_num_threads()) if jobs_per_call is None else jobs_per_call
@@ -168,9 +168,9 @@ class _Looks:
 
     def _leave(self, e: int) -> None:
         """Compute no longer what has ended, once that is a quarter of the step sizes."""
-        rows = self._counts.view(-1, self._S).any(1)
+        rows = self._counts.view(self._S, -1).any(0)
         if self._separable and 4 * int(rows.sum()) <= 3 * len(rows):
-            kept = rows.repeat_interleave(self._S).nonzero().squeeze(1)
+            kept = rows.repeat(self._S).nonzero().squeeze(1)
             self._separable = self._batch.narrow(e, kept.to(self._batch.state.x.device))
             if self._separable:
                 self._computed, self._counts, self._limit = self._computed[kept], self._counts[kept], self._limit[kept]

@@ -19,7 +19,7 @@ _DRAW_BYTES = 512 << 10  # memory of the draws made ahead of the gradients that 
 class Wavefront:
     """Hands out the gradients of the first `arrivals` arrivals, computing the outstanding ones in batches of at most `chunk` jobs.
 
-    Runs are the `seeds` (S,), L times over: run r = l S + s has seed s.
+    Runs are each of the `seeds` (S,) L times: run r = s L + l has seed s.
     """
 
     def __init__(self, trace: Trace, rule: Rule, problem: Problem, seeds: Tensor, L: int, chunk: int, arrivals: int):
@@ -43,13 +43,13 @@ class Wavefront:
             heappush(self._readable, arrival)
             self._next += 1
 
-    def narrow(self, rule: Rule, kept: Tensor, R: int) -> None:
-        """From now on compute the runs `kept` of R alone, by their rule: some step sizes with all their seeds."""
+    def narrow(self, rule: Rule, kept: Tensor) -> None:
+        """From now on compute the runs `kept` alone, by their rule: some step sizes with all their seeds."""
         self._read = getattr(rule, "read", None)
         for held in (self._model, self._grad):
             for arrival, value in held.items():
                 held[arrival] = value.index_select(0, kept)
-        self._grads.narrow(len(kept), R)
+        self._grads.narrow(kept)
 
     def of(self, e: int) -> list[Tensor]:
         """The gradients (R, d) of arrival `e`, the first that has not been handed out, and of those after it that are known then."""
@@ -69,11 +69,11 @@ class _Plain:
 
     def __init__(self, trace: Trace, problem: Problem, seeds: Tensor, L: int):
         device = problem.x0.device
-        self._problem, self._seeds = problem, seeds.repeat(L)
+        self._problem, self._seeds = problem, seeds.repeat_interleave(L)
         self._worker, self._job = torch.tensor(trace.worker, device=device), torch.tensor(trace.job, device=device)
 
-    def narrow(self, kept: int, R: int) -> None:
-        self._seeds = self._seeds[:kept]
+    def narrow(self, kept: Tensor) -> None:
+        self._seeds = self._seeds.index_select(0, kept)
 
     def __call__(self, e: int, now: list[int], models: list[Tensor]) -> tuple[Tensor, ...]:
         return self._problem.grad(torch.stack(models), self._worker[now], self._job[now], self._seeds).unbind(0)
@@ -91,8 +91,8 @@ class _Drawn:
         self._draws: tuple[Tensor, ...] = ()
         self._models = problem.x0.new_empty(0)  # stacked models, call after call in the same memory
 
-    def narrow(self, kept: int, R: int) -> None:
-        self._L = self._L * kept // R
+    def narrow(self, kept: Tensor) -> None:
+        self._L = len(kept) // len(self._seeds)
 
     def _reach(self, e: int, last: int) -> None:
         """Drop the draws of arrivals before `e`, and make those up to `last` and some more."""
@@ -108,6 +108,7 @@ class _Drawn:
         L, S = self._L, len(self._seeds)
         rows = torch.tensor(now, device=self._worker.device)
         draws = tuple(draw.index_select(0, rows - self._low) for draw in self._draws)
-        torch.stack(models, out=self._models.resize_(len(now), L * S, models[0].shape[-1]))
-        grads = self._problem.grad_at(self._models.view(len(now), L, S, -1), self._worker.index_select(0, rows), draws)
-        return grads.reshape(len(now), L * S, -1).unbind(0)
+        torch.stack(models, out=self._models.resize_(len(now), S * L, models[0].shape[-1]))
+        x = self._models.view(len(now), S, L, -1).transpose(1, 2)  # as a problem over data multiplies them: without a copy
+        grads = self._problem.grad_at(x, self._worker.index_select(0, rows), draws)
+        return grads.transpose(1, 2).reshape(len(now), S * L, -1).unbind(0)

@@ -129,7 +129,7 @@ class Samples:
         rows = self._scratch("rows", (len(flat), *self.X.shape[1:]), self.X)
         X = torch.index_select(self.X, 0, flat, out=rows).view(m * S, self.batch, *self.X.shape[1:])
         y = self.y.index_select(0, flat).view(m * S, self.batch)
-        models = x.transpose(1, 2).reshape(m * S, L, d)  # copied only where neither L nor S is 1
+        models = x.transpose(1, 2).reshape(m * S, L, d)  # no copy: replay holds the L models of a seed side by side
         block = models.new_empty(m * S, L, self._stride)
         self._batch_grad(models, X, y, block)
         grads = block[..., :d]

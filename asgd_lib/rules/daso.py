@@ -136,7 +136,7 @@ class Daso:
             node = node._replace(models=put(node.models, i, x), momenta=put(node.momenta, i, u), batches=put(node.batches, i, batch + 1))
             return s._replace(nodes=put(s.nodes, p, node))
         share = a.grad / self.per_node
-        total = share if node.total is None else node.total + share
+        total = share if node.total is None else share.add_(node.total)
         node = node._replace(delivered=put(node.delivered, i, True), total=total)
         if not all(node.delivered):
             return s._replace(nodes=put(s.nodes, p, node))
@@ -145,7 +145,7 @@ class Daso:
     def _step(self, x: Tensor, u: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
         if not self.momentum:
             return x - self.lr * grad, u
-        u = self.momentum * u + self.lr * grad
+        u = (self.momentum * u).add_(self.lr * grad)
         return x - u, u
 
     def _batch(self, node: Node, mean: Tensor) -> Node:

@@ -1,8 +1,8 @@
 """Run the notebooks, as many at once as there are cores, into results/quick or results/full.
 
 One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1. Notebooks that measure
-clocks, those with `"asgd_lib": {"measures": true}` in their metadata, come last. They compute beside others until they ask for quiet
-(`asgd_lib.distributed.quiet`), which they get when all others have ended or ask, too; from then on they have the machine to themselves.
+clocks compute beside others until they ask for quiet (`asgd_lib.distributed.quiet`). Then they wait, while others take their cores, and get
+it when all others have ended or ask, too; from then on they have the machine to themselves.
 """
 
 from __future__ import annotations
@@ -54,11 +54,6 @@ def longest_first(notebooks: list[Path]) -> list[Path]:
     """The order that keeps all cores busy longest, by the seconds noted at the last `make accept`; new ones first."""
     seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
     return sorted(notebooks, key=lambda path: -seconds.get(path.stem, float("inf")))
-
-
-def measures(notebook: Path) -> bool:
-    """Whether `notebook` says in its metadata that it will ask for quiet, because another one beside it would spoil what it measures."""
-    return bool(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("asgd_lib", {}).get("measures", False))
 
 
 def values(notebook: Path) -> Path:
@@ -148,13 +143,13 @@ def clear(results: Path) -> None:
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
     """Run the notebooks in `waiting`, `jobs` at a time unless one has the machine to itself; the names of those that failed."""
     failed, finished, total = [], 0, len(waiting)
-    waiting = sorted(waiting, key=measures)
+    waiting = list(waiting)
     running: list[Run] = []
     clear(results)
     with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
         try:
             while waiting or running:
-                while waiting and len(running) < jobs and not any(run.measures for run in running):
+                while waiting and sum(not run.asks for run in running) < jobs and not any(run.measures for run in running):
                     with undisturbed():
                         run = start(waiting.pop(0), preset, results, Path(scratch))
                         running.append(run)

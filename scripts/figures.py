@@ -155,7 +155,8 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                         running.append(run)
                     say(finished, total, f"{run.notebook.stem} started")
                 time.sleep(0.05)
-                answer(running)
+                if not waiting:
+                    answer(running)
                 for run in [run for run in running if run.process.poll() is not None]:
                     running.remove(run)
                     finished += 1

@@ -142,6 +142,8 @@ def _hints(function: Callable) -> dict[str, tuple[Any, str]]:
 
 def _fits(hint: Any, value: Any) -> bool:
     """Whether `value` is what `hint` asks for."""
+    if hint is type(value) and hint is not int:  # of whole numbers not even every int is one
+        return True
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if kind in (Union, UnionType):
         return any(_fits(one, value) for one in inner)

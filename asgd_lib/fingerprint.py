@@ -86,8 +86,14 @@ def _parts(value: Any) -> list:
         return _reduced(value)
     if type(value).__getstate__ is not object.__getstate__:
         return [type(value), value.__getstate__()]
-    cached = {name for kind in type(value).__mro__ for name, member in vars(kind).items() if isinstance(member, cached_property)}
+    cached = _cached(type(value))
     return [type(value), {name: part for name, part in vars(value).items() if name not in cached}]
+
+
+@lru_cache(maxsize=1024)
+def _cached(kind: type) -> frozenset[str]:
+    """The attributes that are worked out from others when they are first asked for."""
+    return frozenset(name for base in kind.__mro__ for name, member in vars(base).items() if isinstance(member, cached_property))
 
 
 def _reduced(value: Any) -> list:

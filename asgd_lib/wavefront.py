@@ -106,9 +106,13 @@ class _Drawn:
         if now[-1] >= self._high:
             self._reach(e, now[-1] + 1)
         L, S = self._L, len(self._seeds)
-        rows = torch.tensor(now, device=self._worker.device)
-        draws = tuple(draw.index_select(0, rows - self._low) for draw in self._draws)
+        first, end, low = now[0], now[-1] + 1, self._low
+        if end - first == len(now):
+            worker, draws = self._worker[first:end], tuple(draw[first - low : end - low] for draw in self._draws)
+        else:
+            rows = torch.tensor(now, device=self._worker.device)
+            worker, draws = self._worker.index_select(0, rows), tuple(draw.index_select(0, rows - low) for draw in self._draws)
         torch.stack(models, out=self._models.resize_(len(now), S * L, models[0].shape[-1]))
         x = self._models.view(len(now), S, L, -1).transpose(1, 2)  # as a problem over data multiplies them: without a copy
-        grads = self._problem.grad_at(x, self._worker.index_select(0, rows), draws)
+        grads = self._problem.grad_at(x, worker, draws)
         return grads.transpose(1, 2).reshape(len(now), S * L, -1).unbind(0)

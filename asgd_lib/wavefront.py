@@ -37,11 +37,13 @@ class Wavefront:
 
     def model_is(self, e: int, state: State) -> None:
         """Note the models that jobs read after `e` arrivals: the server's, or what the rule says that the worker reads."""
-        while self._reads[self._next] == e:
-            arrival = self._by_read[self._next]
+        place = self._next
+        while self._reads[place] == e:
+            arrival = self._by_read[place]
             self._model[arrival] = state.x if self._read is None else self._read(state, self._reader[arrival])
             heappush(self._readable, arrival)
-            self._next += 1
+            place += 1
+        self._next = place
 
     def narrow(self, rule: Rule, kept: Tensor) -> None:
         """From now on compute the runs `kept` alone, by their rule: some step sizes with all their seeds."""

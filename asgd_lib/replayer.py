@@ -53,9 +53,9 @@ def replay(
     `time` (simulated seconds), `arrivals`, `updates`, `used` (arrivals that changed the state), `rounds`, `bytes`, the metrics, and
     `status`, one of `done`, `reached`, `diverged`, `timeout` for the whole run. A diverged run has no rows after the checkpoint that found
     its loss infinite, NaN or over 1e6 (1 + |first loss|); with a `target` no run has rows after the one that found it there, which saves
-    time where one only asks when (`history.time_to`). Rows before do not depend on it. `attrs["x"]` holds the last models `(R, d)`.
-    `timeout` bounds the wall time in seconds.
-    `progress` is called now and then with the share of the work done since it was last called; the shares add up to 1.
+    time where one only asks when (`history.time_to`); earlier rows are those of a run without it. `attrs["x"]` holds the last models
+    `(R, d)`. `timeout` bounds the wall time in seconds. `progress` is called now and then with the share of the work done since it was
+    last called; the shares add up to 1.
 
     Raises ValueError where trace and problem disagree on the number of workers, or a number makes no sense.
     """

@@ -137,13 +137,13 @@ class _Looks:
         loss = metrics["loss"]
         self._limit = _DIVERGED * (1 + loss.abs()) if self._limit is None else self._limit
         bad = ~(loss <= self._limit) | ~state.x.abs().amax(-1).isfinite().cpu()
-        there = self._watch.arrived(end, metrics) & ~bad if self._watch else None
+        there = self._watch.arrived(end, metrics) if self._watch else None
         if len(self._computed) < R:
             metrics = {k: v.new_zeros(R).index_copy_(0, self._computed, v) for k, v in metrics.items()}
         sent = getattr(state, "sent", state.n + 2 * e)  # vectors of d numbers, both ways
         counts = {"arrivals": e, "updates": state.k, "used": self._batch.used, "rounds": getattr(state, "rounds", state.k)}
         self._history.add(self._alive, end, counts | {"bytes": sent * self._problem.x0.nbytes}, metrics)
-        self._end(bad, "diverged")
+        self._end(bad, "diverged")  # first: who has diverged has not arrived
         if there is not None:
             self._end(there, "reached")
         if last or not self._counts.any():

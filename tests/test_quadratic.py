@@ -132,3 +132,10 @@ def test_bad_arguments_are_refused_in_a_sentence(A, b, more, words):
     with pytest.raises(ValueError, match=words) as error:
         Quadratic(A, b, **more)
     assert str(error.value).endswith(".")
+
+
+def test_a_linear_term_that_is_zero_in_places_counts_in_the_others():
+    problem = Quadratic([[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, 0.0]])
+    x, workers = torch.tensor([[[0.5, -1.0]], [[0.5, -1.0]]], dtype=torch.float64), torch.tensor([0, 1])
+    grads = problem.grad(x, workers, torch.tensor([0, 1]), torch.tensor([0]))
+    assert grads[:, 0].tolist() == [[0.5, -3.0], [1.5, -4.0]]

@@ -18,8 +18,6 @@ from asgd_lib.sweep import sweep
 from asgd_lib.target import Target
 
 COLUMNS = ("problem", "split", "cluster", "method", "lr", "edge", "seed", "seconds", "outcome", "level")
-_MARGIN = 1.5  # how much longer than the tuning runs took the judging runs are at first
-_PARTS = 4  # in these parts of the horizon
 
 
 def compare(
@@ -46,9 +44,9 @@ def compare(
 
     Runs are evaluated every `every` arrivals (default: n). All seeds of a scenario share its trace; with `own_traces` each meets its own.
     Entries are tuned in runs for the share `first_look` of the horizon, and only those that have no step size with which all seeds are
-    there by then in runs to its end: a longer run cannot make a better step size out of one that is later. How long the judging runs
-    are at first is guessed from the tuning. All this saves time and changes nothing: the table is that of `first_look=1`. `cache` is a
-    folder as for `sweep`; `jobs` scenarios are computed side by side.
+    there by then in runs to its end: a longer run cannot make a better step size out of one that is later. A run ends where it has come to
+    stay. All this saves time and changes nothing: the table is that of `first_look=1`. `cache` is a folder as for `sweep`; `jobs` scenarios
+    are computed side by side.
 
     Raises ValueError for no entry, no scenario, a name given twice, and seeds that are used for both tuning and judging.
     """
@@ -76,7 +74,7 @@ def compare(
 def _play(this: _Round, lrs: list[float], tuning_seeds: list[int], seeds: list[int]) -> pd.DataFrame:
     scores = this.tune(lrs, tuning_seeds)
     best = best_steps(scores)
-    table = this.judge(best, scores, seeds)
+    table = this.judge(best, seeds)
     for name, value in zip(("problem", "split", "cluster"), this.scenario.key, strict=True):
         table[name] = value
     moves = table["outcome"].ne("stalled").groupby(table["method"]).transform("any")  # who makes no step has no best step size
@@ -110,28 +108,21 @@ class _Round:
 
     def tune(self, lrs: list[float], seeds: list[int]) -> pd.DataFrame:
         """Scores (`outcomes`) of every entry at every step size; of those that are there early, only what the first look saw."""
-        return self._run({entry.name: lrs for entry in self.entries}, seeds, {entry.name: self._first_look for entry in self.entries})
+        return self._run({entry.name: lrs for entry in self.entries}, seeds, self._first_look)
 
-    def judge(self, best: dict[str, float], scores: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
-        """Scores of every entry at its `best` step size, at first for half as long again as its tuning seeds (`scores`) took."""
-        at_best = scores[scores["lr"] == scores["method"].map(best)]
-        longest = _MARGIN * (at_best.groupby("method")["seconds"].max() + self.scenario.hold) / self.scenario.horizon
-        shares = (np.ceil(_PARTS * longest) / _PARTS).clip(upper=1.0)  # few different lengths: methods of one length share their traces
-        first = dict.fromkeys(best, 1.0) if self._first_look == 1 else shares.to_dict()
-        return self._run({name: [lr] for name, lr in best.items()}, seeds, first)
+    def judge(self, best: dict[str, float], seeds: list[int]) -> pd.DataFrame:
+        """Scores of every entry at its `best` step size."""
+        return self._run({name: [lr] for name, lr in best.items()}, seeds, 1.0)
 
-    def _run(self, lrs: dict[str, list[float]], seeds: list[int], first: dict[str, float]) -> pd.DataFrame:
+    def _run(self, lrs: dict[str, list[float]], seeds: list[int], first: float) -> pd.DataFrame:
         """Scores of every entry at its `lrs`, after the share `first` of the horizon if all seeds are there with one of them, else all."""
-        parts, late = [], []
-        for look in sorted({*first.values(), 1.0}):
-            again = late if look == 1 else []
-            some = [entry for entry in self.entries if first[entry.name] == look or entry in again]
-            if not some:
-                continue
-            scores = self._scores([entry.at(lr) for entry in some for lr in lrs[entry.name]], seeds, look)
-            there = scores["outcome"].eq("reached").groupby([scores["method"], scores["lr"]]).all().groupby("method").any()
-            parts.append(scores[scores["method"].map(there) | (look == 1)])
-            late += [entry for entry in some if not there[entry.name]]
+        parts, left = [], self.entries
+        for look in sorted({first, 1.0}):
+            if left:
+                scores = self._scores([entry.at(lr) for entry in left for lr in lrs[entry.name]], seeds, look)
+                there = scores["outcome"].eq("reached").groupby([scores["method"], scores["lr"]]).all().groupby("method").any()
+                parts.append(scores[scores["method"].map(there) | (look == 1)])
+                left = [entry for entry in left if not there[entry.name]]
         return pd.concat(parts, ignore_index=True)
 
     def _scores(self, methods: list[Method], seeds: list[int], look: float) -> pd.DataFrame:

@@ -53,10 +53,10 @@ def finite(name: str, value: Any) -> None:
     _demand(name, value, "finite", math.isfinite)
 
 
-def inside(name: str, value: Any, low: float, high: float, *, open_high: bool = False) -> None:
-    """Raise ValueError unless every number lies in [low, high] (or [low, high) with `open_high`)."""
-    bracket = ")" if open_high else "]"
-    _demand(name, value, f"in [{low:g}, {high:g}{bracket}", lambda v: low <= v and (v < high if open_high else v <= high))
+def inside(name: str, value: Any, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> None:
+    """Raise ValueError unless every number lies in [low, high], without low with `open_low` and without high with `open_high`."""
+    allowed = f"in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    _demand(name, value, allowed, lambda v: (low < v if open_low else low <= v) and (v < high if open_high else v <= high))
 
 
 def count(name: str, value: Any, least: int = 1, most: int | None = None, remedy: str = "") -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from asgd_lib import checks
 from asgd_lib.arguments import guard
 from asgd_lib.intervals import interval
 from asgd_lib.verdicts import NOT_REPRODUCED, NOT_TESTED, PARTLY, REPRODUCED, Verdict
@@ -45,6 +46,8 @@ class Claim:
             raise ValueError(
                 f"{self.id} must have low <= high, one of them finite, or nothing could refute it; got [{self.low}, {self.high}]."
             )
+        checks.inside(f"The level of {self.id}", self.level, 0.0, 1.0, open_low=True, open_high=True)
+        checks.non_negative(f"The floor of {self.id}", self.floor)
 
     @property
     def suffix(self) -> str:
@@ -151,8 +154,12 @@ class Claim:
 
     def _margin(self, verdict: Verdict) -> float:
         """How far inside the region the whole interval lies; negative: how far it reaches out; nan: as far as can be."""
-        margin = min(verdict.low - self.low, self.high - verdict.high)
-        return -math.inf if math.isnan(verdict.measured) else margin
+        if math.isnan(verdict.measured):
+            return -math.inf
+        # Nothing reaches out of an open end; the difference would be nan where an infinite sample lies at it.
+        below = math.inf if self.low == -math.inf else verdict.low - self.low
+        above = math.inf if self.high == math.inf else self.high - verdict.high
+        return min(below, above)
 
 
 def _join(*notes: str) -> str:

@@ -1,5 +1,6 @@
 """Claims, intervals over seeds, verdicts: what is judged, and what is printed."""
 
+import itertools
 import json
 import math
 import re
@@ -164,6 +165,18 @@ def test_a_claim_that_nothing_could_refute_is_refused(region):
         Claim("C", "x", "", low=1)
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, math.nan])
+def test_a_level_that_is_no_probability_is_refused(level):
+    with pytest.raises(ValueError, match=r"The level of C must be in \(0, 1\); got"):
+        Claim("C", "x", "y", low=1, level=level)
+
+
+@pytest.mark.parametrize("floor", [-1e-12, math.inf, math.nan])
+def test_a_floor_that_is_no_magnitude_is_refused(floor):
+    with pytest.raises(ValueError, match="The floor of C must be a finite number of at least 0; got"):
+        Claim("C", "x", "y", low=1, floor=floor)
+
+
 @pytest.mark.parametrize(
     ("conditions", "expected", "worst"),
     [
@@ -193,6 +206,15 @@ def test_check_all_takes_every_condition_and_names_the_worst(conditions, expecte
 def test_the_worst_is_the_nearest_to_either_end():
     assert "conditions: high;" in SLOPE.check_all({"low": -1.08, "high": -0.91}).note
     assert "conditions: low;" in SLOPE.check_all({"low": -1.09, "high": -0.92}).note
+
+
+@pytest.mark.parametrize("claim", [Claim("C", "x", "y", low=0.0), Claim("C", "x", "y", high=0.0)])
+def test_a_sample_at_an_open_end_is_not_the_worst_in_any_order(claim):
+    sign = 1.0 if claim.low == 0 else -1.0
+    conditions = {"near": [sign] * 8, "middle": [2 * sign] * 8, "far": [sign * math.inf] * 8}
+    for labels in itertools.permutations(conditions):
+        verdict = claim.check_all({label: conditions[label] for label in labels})
+        assert (verdict.verdict, verdict.measured) == ("reproduced", sign), labels
 
 
 def test_one_condition_is_not_called_the_worst_of_one():

@@ -35,6 +35,8 @@ class Verdict:
             return "-" if self.verdict == NOT_TESTED else "none (diverged)"
         unit = self.claim.suffix
         ends = (self.measured, self.low, self.high)
+        if math.isinf(self.measured) and self.low == self.high:  # in every seed: there is no range, and no unit to count
+            return "infinite" if self.measured > 0 else "-infinite"
         if all(abs(end) < self.claim.floor for end in ends):
             return f"below {self.claim.floor:g}{unit}"
         middle, low, high = (self._text(end) for end in ends)

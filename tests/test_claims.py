@@ -252,7 +252,8 @@ def test_the_region_in_words(region, words):
 @pytest.mark.parametrize(
     ("value", "words"),
     [(2.7349, "2.73x"), (2.0, "2x"), (20000, "20000x"), (12345.6, "12300x"), (0.00123456, "0.00123x"), (1.2e-7, "1.20e-07x"),
-     (1.49999, "1.49999x"), (1.5000004, "1.50x"), (-0.0999, "-0.0999x"), (9.996, "10.0x"), (math.inf, "infx")],
+     (1.49999, "1.49999x"), (1.5000004, "1.50x"), (-0.0999, "-0.0999x"), (9.996, "10.0x"), (math.inf, "infinite"),
+     (-math.inf, "-infinite")],
 )  # fmt: skip
 def test_three_digits_and_more_only_where_rounding_would_cross_the_threshold(value, words):
     assert RATIO.check_exact(value).shown == words
@@ -265,6 +266,14 @@ def test_what_is_printed_and_kept_never_contradicts_the_verdict(value, low, widt
     for number in (float(verdict.shown), verdict.as_dict()["measured"]):
         assert (claim.low <= number <= claim.high) == (verdict.verdict == "reproduced")
         assert number == pytest.approx(value, rel=6e-3, abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [([math.inf] * 6, "infinite"), ([math.inf], "infinite"), ([-math.inf] * 3, "-infinite"), ([3.0, math.inf, 4.0], "4x (3 to inf)")],
+)
+def test_what_is_infinite_in_every_seed_has_no_unit_and_no_range(samples, words):
+    assert RATIO.check(samples).shown == words
 
 
 def test_a_number_a_hair_below_its_threshold_is_not_printed_as_the_threshold():

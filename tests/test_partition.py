@@ -224,3 +224,10 @@ def test_report_measures_the_gradient_dissimilarity():
     there = (((a - a.mean())[:, None] * x - (b - b.mean(0))) ** 2).sum(1).mean().item()
     assert partition.report(partition.iid(30, 3), 30, problem, x=x).attrs["zeta_sq"] == pytest.approx(there)
     assert partition.gradient_dissimilarity(problem, 3, x) == pytest.approx(there)
+
+
+def test_the_dissimilarity_of_some_of_the_workers_is_refused():
+    problem = SimpleNamespace(n=3, x0=torch.zeros(2), full_grad=lambda x, worker=None: x)
+    for call in (partition.gradient_dissimilarity, lambda problem, n: partition.report(partition.iid(30, n), 30, problem)):
+        with pytest.raises(ValueError, match=r"has 3 workers, and the gaps of all are needed; got 2\."):
+            call(problem, 2)

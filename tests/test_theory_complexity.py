@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import digits
 
-from asgd_lib import METHODS, clusters, problems, replay, simulate, theory
+from asgd_lib import METHODS, clusters, partition, problems, replay, simulate, theory
 
 times = st.lists(st.floats(0.1, 50.0), min_size=1, max_size=8)
 noises = st.floats(0.0, 1e4)
@@ -181,7 +181,7 @@ def test_constants_over_data():
         grads = (error[:, :, None] * inputs[:, None, :]).flatten(1)
         single.append(float((grads - grads.mean(0)).square().sum(1).mean()))
     assert facts.sigma_sq == pytest.approx(np.mean(single) / 8, rel=0.1)
-    assert facts.zeta_sq > 0 and 0 < facts.L < 100
+    assert facts.zeta_sq == partition.gradient_dissimilarity(problem, problem.n, problem.x0.double()) > 0 and 0 < facts.L < 100
 
 
 @pytest.mark.parametrize(

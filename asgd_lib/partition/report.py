@@ -72,7 +72,9 @@ def gradient_dissimilarity(problem: Objective, n_workers: int, x: torch.Tensor |
 
 def _gaps(problem: Objective, n_workers: int, x: torch.Tensor | None) -> np.ndarray:
     checks.count("n_workers", n_workers)
-    point = problem.x0 if x is None else x
+    if getattr(problem, "n", n_workers) != n_workers:  # of fewer, grad f would not be the mean
+        raise ValueError(f"This problem has {problem.n} workers, and the gaps of all are needed; got {n_workers}.")
+    point = problem.x0 if x is None else x.to(problem.x0)
     if point.shape != problem.x0.shape:
         raise ValueError(f"x must have shape {tuple(problem.x0.shape)}, as x0 has; got {tuple(point.shape)}.")
     overall = problem.full_grad(point).double()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from asgd_lib.checks import count, finite, positive
-from asgd_lib.partition.report import Objective
+from asgd_lib.partition.report import Objective, gradient_dissimilarity
 
 _BLOCK = 32  # draws computed at once
 
@@ -81,9 +81,7 @@ def gradient_variance(problem: Objective, x: Tensor | None = None, draws: int = 
 
 def dissimilarity(problem: Objective, x: Tensor | None = None) -> float:
     """zeta^2, the mean over workers of |grad f_i(x) - grad F(x)|^2 at `x` (d,) (default x0); exact."""
-    x = _point(problem, x)
-    mean = problem.full_grad(x)
-    return sum(float((problem.full_grad(x, worker) - mean).double().square().sum()) for worker in range(problem.n)) / problem.n
+    return gradient_dissimilarity(problem, problem.n, x)
 
 
 def _point(problem: Objective, x: Tensor | None) -> Tensor:

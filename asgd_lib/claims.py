@@ -25,7 +25,8 @@ class Claim:
     The region is fixed before the run; `why` argues for it. An interval that lies in the region reproduces the claim, one
     that lies outside does not, one that straddles an end does so partly. `log`: the quantity is a geometric mean over
     seeds (ratios, losses over decades). `floor`: magnitudes below it are rounding noise and are printed as such,
-    because their digits differ from machine to machine; they are judged as they are.
+    because their digits differ from machine to machine; they are judged as they are. `sample` names what each sample stands
+    for, where it is not a seed.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Claim:
     level: float = 0.95
     log: bool = False
     floor: float = 0.0
+    sample: str = "seed"
 
     def __post_init__(self):
         if not (self.id and self.says and self.source):
@@ -79,7 +81,7 @@ class Claim:
         if values.ndim != 1 or not len(values):
             raise ValueError(f"{self.id} needs its samples as one array (seeds,), not empty; got shape {values.shape}.")
         if len(values) == 1:
-            remedy = "one seed gives no interval: run two or more"
+            remedy = f"one {self.sample} gives no interval: run two or more"
             return self._verdict(NOT_TESTED, (values[0],) * 3, 1, _join(note, remedy))
         if not np.isfinite(values).all():
             return self._check_infinite(values, note)
@@ -140,7 +142,7 @@ class Claim:
 
     def _check_infinite(self, values: np.ndarray, note: str) -> Verdict:
         odd = values[~np.isfinite(values)]
-        say = f"{len(odd)} of {len(values)} seeds gave no finite number"
+        say = f"{len(odd)} of {len(values)} {self.sample}s gave no finite number"
         outside = [v for v in odd if not self.low <= v <= self.high]
         if outside:
             return self._verdict(NOT_REPRODUCED, (outside[0],) * 3, len(values), _join(note, say))
@@ -149,7 +151,7 @@ class Claim:
         middle, low, high = ordered[(len(ordered) - 1) // 2], ordered[0], ordered[-1]
         verdict = self._compare(low, high)
         if verdict == REPRODUCED and 2.0 ** (1 - len(values)) > 1 - self.level:
-            verdict, say = PARTLY, f"{say}: too few seeds for an interval of the median"
+            verdict, say = PARTLY, f"{say}: too few {self.sample}s for an interval of the median"
         return self._verdict(verdict, (middle, low, high), len(values), _join(note, say, "median and range shown"))
 
     def _margin(self, verdict: Verdict) -> float:

@@ -46,10 +46,10 @@ class Verdict:
 
     @property
     def repeats(self) -> str:
-        """How often it was measured: '8 seeds', or 'exact' for a deterministic quantity."""
+        """How often it was measured: '8 seeds' (or what the claim's samples are), or 'exact' for a deterministic quantity."""
         if self.seeds is None:
             return "exact"
-        return f"{self.seeds} seed{'' if self.seeds == 1 else 's'}" if self.seeds else "-"
+        return f"{self.seeds} {self.claim.sample}{'' if self.seeds == 1 else 's'}" if self.seeds else "-"
 
     def __str__(self) -> str:
         line = f"{self.claim.id:<4} {self.verdict:<14}  measured {self.shown:<30}  expected {self.claim.expected:<14}  {self.repeats:<8}"
@@ -119,9 +119,11 @@ def verdict_table(verdicts: Iterable[Verdict]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"{v.claim.id}: {v.note}" for v in verdicts if v.note]
-    levels = sorted({v.claim.level for v in verdicts if v.seeds and v.seeds > 1})
-    if levels:
-        lines.append(f"Intervals: {', '.join(f'{100 * level:.4g} %' for level in levels)}, Student's t over seeds unless noted.")
+    judged = [v.claim for v in verdicts if v.seeds and v.seeds > 1]
+    if judged:
+        levels = ", ".join(f"{100 * level:.4g} %" for level in sorted({claim.level for claim in judged}))
+        samples = " or ".join(dict.fromkeys(f"{claim.sample}s" for claim in judged))
+        lines.append(f"Intervals: {levels}, Student's t over {samples} unless noted.")
     return "\n".join(lines)
 
 

@@ -13,9 +13,10 @@ BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 
 HEAD = """# Verdicts
 
-What the quick presets gave, claim by claim. An interval is over seeds (or repeats, where real processes are timed); a claim is *reproduced*
-where it lies in the region that was fixed before the run, *not reproduced* where it lies outside, *partly* where it lies across or where
-conditions disagree, and *not tested* where the set-up does not allow a judgement. The notebooks argue each region.
+What the quick presets gave, claim by claim. An interval is over seeds (or repeats, where real processes are timed, and draws of the problem
+in 10); a claim is *reproduced* where it lies in the region that was fixed before the run, *not reproduced* where it lies outside, *partly*
+where it lies across or where conditions disagree, and *not tested* where the set-up does not allow a judgement. The notebooks argue each
+region.
 
 """
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -309,6 +310,15 @@ def test_the_table_is_aligned_and_tells_notes_and_level():
         "C3: real = False",
         "Intervals: 95 %, Student's t over seeds unless noted.",
     ]
+
+
+def test_samples_that_are_no_seeds_are_called_what_they_are():
+    claim = replace(RATIO, id="C9", sample="draw")
+    assert claim.check([2.7, 2.8, 2.9]).repeats == "3 draws" and claim.check([2.7]).repeats == "1 draw"
+    assert claim.check([2.7]).note == "one draw gives no interval: run two or more"
+    assert claim.check([2.7, math.inf]).note.startswith("1 of 2 draws gave no finite number: too few draws")
+    last = verdict_table([claim.check([2.7, 2.8, 2.9]), RATIO.check([2.7, 2.8, 2.9])]).splitlines()[-1]
+    assert last == "Intervals: 95 %, Student's t over draws or seeds unless noted."
 
 
 @pytest.mark.parametrize("samples", [[2.0, 3.0], [2.0, math.nan], [2.0, math.inf], [2.0]])

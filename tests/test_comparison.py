@@ -147,6 +147,14 @@ def test_tuning_and_judging_seeds_are_different_runs():
     assert table["seconds"].tolist() == by_hand["seconds"].tolist()
 
 
+def test_random_times_are_those_of_the_trace_seed():
+    (field,) = scenarios(10, splits=["iid"], clusters=["heavy tail"])
+    for luck in (0, 5):
+        table = compare(entries(10, ["asgd"]), [field], [0.0625], seeds=[1, 2], tuning_seeds=[9], trace_seed=luck)
+        trace = simulate(field.cluster, METHODS["asgd"](lr=0.0625), until=field.horizon, seed=luck)
+        assert np.isfinite(table["seconds"]).all() and set(table["seconds"]) <= set(trace.end)
+
+
 def test_a_best_step_at_the_end_of_the_grid_is_flagged_but_not_of_who_makes_no_step():
     some = entries(3, ["asgd", "sgd_minibatch"])
     dead = scenario(clusters.Fixed((1.0, 1.0, 1e9)), name="dead")

@@ -45,9 +45,9 @@ def counted(monkeypatch):
     return keys
 
 
-@pytest.mark.parametrize("own_traces", [False, True])
-def test_each_run_is_the_one_it_would_be_alone(own_traces):
-    table = small(own_traces=own_traces)
+@pytest.mark.parametrize("traces", [{}, {"trace_seed": 7}, {"own_traces": True}])
+def test_each_run_is_the_one_it_would_be_alone(traces):
+    table = small(**traces)
     runs = table.groupby("run", sort=True).first()
     assert len(runs) == 2 * 2 * 6 * 2 and (table.groupby("run")["arrivals"].apply(list).map(len) == 4).all()
     run = 0
@@ -55,7 +55,7 @@ def test_each_run_is_the_one_it_would_be_alone(own_traces):
         for p, problem in PROBLEMS.items():
             for method in METHODS_:
                 for seed in (3, 5):
-                    trace = simulate(cluster, method, arrivals=60, seed=seed if own_traces else 0)
+                    trace = simulate(cluster, method, arrivals=60, seed=seed if "own_traces" in traces else traces.get("trace_seed", 0))
                     alone = replay(trace, method, problem, seeds=[seed], every=20)
                     rows = table[table["run"] == run].reset_index(drop=True)
                     assert set(rows["cluster"]) == {c} and set(rows["problem"]) == {p}

@@ -30,6 +30,7 @@ def compare(
     every: int | None = None,
     first_look: float = 0.5,
     own_traces: bool = False,
+    trace_seed: int = 0,
     cache: str | os.PathLike | None = None,
     jobs: int | None = 1,
 ) -> pd.DataFrame:
@@ -42,11 +43,11 @@ def compare(
     happen before its `horizon`, and whatever happens after the hold; `outcome` says what happened instead (OUTCOMES), and `level` is then
     the mean metric of the last quarter of the time, over the target.
 
-    Runs are evaluated every `every` arrivals (default: n). All seeds of a scenario share its trace; with `own_traces` each meets its own.
-    Entries are tuned in runs for the share `first_look` of the horizon, and only those that have no step size with which all seeds are
-    there by then in runs to its end: a longer run cannot make a better step size out of one that is later. A run ends where it has come to
-    stay. All this saves time and changes nothing: the table is that of `first_look=1`. `cache` is a folder as for `sweep`; `jobs` scenarios
-    are computed side by side.
+    Runs are evaluated every `every` arrivals (default: n). All seeds of a scenario share its trace, that of `trace_seed`; with `own_traces`
+    each meets its own. Entries are tuned in runs for the share `first_look` of the horizon, and only those that have no step size with
+    which all seeds are there by then in runs to its end: a longer run cannot make a better step size out of one that is later. A run ends
+    where it has come to stay. All this saves time and changes nothing: the table is that of `first_look=1`. `cache` is a folder as for
+    `sweep`; `jobs` scenarios are computed side by side.
 
     Raises ValueError for no entry, no scenario, a name given twice, and seeds that are used for both tuning and judging.
     """
@@ -66,7 +67,7 @@ def compare(
         raise ValueError("jobs must be a number of processes, or -1 for one a core, or None; got 0.")
     if set(judged) & set(tuned) or not judged or not tuned:
         raise ValueError(f"Tune on some seeds and judge on others, or luck is rewarded; got tuning_seeds {tuned} and seeds {judged}.")
-    work = [_Round(list(entries), scenario, every or scenario.problem.n, first_look, own_traces, cache) for scenario in scenarios]
+    work = [_Round(list(entries), scenario, every or scenario.problem.n, first_look, own_traces, trace_seed, cache) for scenario in scenarios]
     parts = Parallel(n_jobs=jobs)(delayed(_play)(one, sorted(map(float, chosen)), tuned, judged) for one in work)
     return pd.concat(parts, ignore_index=True)
 
@@ -101,10 +102,12 @@ class _Round:
     """One scenario, and the runs that it takes."""
 
     def __init__(
-        self, entries: list[Entry], scenario: Scenario, every: int, first_look: float, own_traces: bool, cache: str | os.PathLike | None
-    ):
+        self, entries: list[Entry], scenario: Scenario, every: int, first_look: float, own_traces: bool, trace_seed: int,
+        cache: str | os.PathLike | None,
+    ):  # fmt: skip
         self.entries, self.scenario, self.every = entries, scenario, count("every", every)
-        self._first_look, self._own_traces, self._cache = first_look, own_traces, cache
+        self._first_look, self._cache = first_look, cache
+        self._traces = {"own_traces": own_traces, "trace_seed": trace_seed}
 
     def tune(self, lrs: list[float], seeds: list[int]) -> pd.DataFrame:
         """Scores (`outcomes`) of every entry at every step size; of those that are there early, only what the first look saw."""
@@ -129,6 +132,6 @@ class _Round:
         this, until = self.scenario, look * self.scenario.horizon
         history = sweep(
             methods, this.cluster, this.problem, until=until, seeds=seeds, every=self.every,
-            target=Target(this.metric, this.target, this.hold), own_traces=self._own_traces, cache=self._cache, jobs=1, progress=False,
+            target=Target(this.metric, this.target, this.hold), cache=self._cache, jobs=1, progress=False, **self._traces,
         )  # fmt: skip
         return outcomes(history, this.metric, this.target, this.hold, until, self.every)

@@ -90,9 +90,12 @@ def tasks(
     problems: Mapping[str, Problem],
     seeds: Sequence[int],
     length: Length,
-    own_traces: bool,
+    trace_seed: int | None,
 ) -> list[Task]:
-    """The grid as tasks, which depend on the grid alone: so do the bits of its runs, whatever was cached or interrupted."""
+    """The grid as tasks, which depend on the grid alone: so do the bits of its runs, whatever was cached or interrupted.
+
+    The traces are those of `trace_seed`, or, where it is None, each run's that of its own seed.
+    """
     made = []
     names = {label: fingerprint(problem) for label, problem in problems.items()}
     policies: dict[str, list[Method]] = {}
@@ -106,11 +109,11 @@ def tasks(
             for group in groups:
                 rules = [fingerprint(m.policy, m.rule, m.label) for m in group]
                 L = min(len(group), limit)
-                S = 1 if own_traces else max(1, limit // L)
+                S = 1 if trace_seed is None else max(1, limit // L)
                 for first in range(0, len(group), L):
                     for start in range(0, len(seeds), S):
                         some = tuple(seeds[start : start + S])
-                        luck = some[0] if own_traces else 0
+                        luck = some[0] if trace_seed is None else trace_seed
                         keys = {
                             seed: tuple(_key(base, names[problem[0]], rule, seed, luck) for rule in rules[first : first + L])
                             for seed in some

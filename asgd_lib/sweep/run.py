@@ -40,6 +40,7 @@ def sweep(
     every: int = 100,
     target: Target | None = None,
     own_traces: bool = False,
+    trace_seed: int = 0,
     cache: str | os.PathLike | None = None,
     jobs: int | None = 1,
     progress: bool | None = None,
@@ -48,8 +49,9 @@ def sweep(
     """Simulate and replay methods x clusters x problems (data sets, partitions) x seeds, as one table of histories.
 
     Every run goes to `arrivals` arrivals or `until` seconds, or no further than its `target`, and is evaluated every `every` arrivals. All
-    seeds of a cluster share its trace, so that a batch of runs is one replay; with `own_traces` each seed meets its own. Rows are those of
-    `replay`, with the labels `cluster` and `problem` before them (of a single one: empty), in the order of the grid; models are not kept.
+    seeds of a cluster share its trace, that of `trace_seed`, so that a batch of runs is one replay; with `own_traces` each seed meets the
+    trace of its own number. Rows are those of `replay`, with the labels `cluster` and `problem` before them (of a single one: empty), in
+    the order of the grid; models are not kept.
 
     With `cache`, a folder, every batch of runs is written there as soon as it is computed, under what it depends on: methods, cluster,
     problem with its data, seed, length, and the source of this library. A second call, after a crash or with more methods, step sizes or
@@ -67,7 +69,8 @@ def sweep(
     for name, part in (("method", methods), ("cluster", clusters), ("problem", problems), ("seed", seeds)):
         if not len(part):
             raise ValueError(f"A sweep needs at least one {name}.")
-    work = tasks(methods, clusters, problems, seeds, Length(arrivals, until, count("every", every), target), own_traces)
+    luck = None if own_traces else count("trace_seed", trace_seed, least=0)
+    work = tasks(methods, clusters, problems, seeds, Length(arrivals, until, count("every", every), target), luck)
     order = {key: (c, p, i, s) for c, p, i, s, key in _places(work, methods, clusters, problems, seeds)}
     if len(order) < len(methods) * len(clusters) * len(problems) * len(seeds):
         raise ValueError("The sweep names a run twice: give every method, cluster, problem and seed once.")

@@ -1,8 +1,7 @@
 """Run the notebooks, as many at once as there are cores, into results/quick or results/full.
 
-One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1. Notebooks that measure
-clocks compute beside others until they ask for quiet (`asgd_lib.distributed.quiet`). Then they wait, while others take their cores, and get
-it when all others have ended or ask, too; from then on they have the machine to themselves.
+One line on stdout for each event. A notebook that fails does not stop the others, but makes the exit code 1. While a notebook measures
+clocks (`asgd_lib.distributed.quiet`) the kernels of the others stand still.
 """
 
 from __future__ import annotations
@@ -23,9 +22,12 @@ from pathlib import Path
 
 import psutil
 from notebook_kernel import NOTEBOOKS, ROOT, SECONDS, asked, cores, environment
+from standstill import Standstill
 
 from asgd_lib.distributed import quiet
 from asgd_lib.locks import alone
+
+SETTLED = 20.0  # s after which a kernel has started: stopped before, it would be given up
 
 
 @dataclass
@@ -41,13 +43,18 @@ class Run:
 
     @property
     def asks(self) -> bool:
-        """Whether it waits for quiet, or has it."""
+        """Whether it waits until it may measure, or measures."""
         return (self.desk / quiet.ASKED).exists()
 
     @property
     def measures(self) -> bool:
         """Whether it has the machine to itself."""
         return (self.desk / quiet.GRANTED).exists()
+
+    @property
+    def can_stand_still(self) -> bool:
+        """Whether others may measure beside it."""
+        return self.asks or (time.monotonic() - self.began > SETTLED and not (self.desk / quiet.AWAKE).exists())
 
 
 def longest_first(notebooks: list[Path]) -> list[Path]:
@@ -91,10 +98,15 @@ def start(notebook: Path, preset: str, results: Path, scratch: Path) -> Run:
     return Run(notebook, results, process, time.monotonic(), log, desk)
 
 
-def answer(running: list[Run]) -> None:
-    """Give the machine to the first that asks for quiet, if nobody computes beside it."""
-    if running and all(run.asks for run in running) and not any(run.measures for run in running):
-        (running[0].desk / quiet.GRANTED).touch()
+def answer(running: list[Run], still: Standstill) -> None:
+    """Where nobody measures let all go on, or give the machine to the first that asks for it, if the others can stand still."""
+    if any(run.measures for run in running):
+        return
+    still.end()
+    asking = [run for run in running if run.asks]
+    if asking and all(run.can_stand_still for run in running):
+        still.begin([run.process.pid for run in running if not run.asks])
+        (asking[0].desk / quiet.GRANTED).touch()
 
 
 @contextmanager
@@ -141,22 +153,21 @@ def clear(results: Path) -> None:
 
 
 def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[str]:
-    """Run the notebooks in `waiting`, `jobs` at a time unless one has the machine to itself; the names of those that failed."""
-    failed, finished, total = [], 0, len(waiting)
+    """Run the notebooks in `waiting`, `jobs` at a time; the names of those that failed."""
+    failed, finished, total, still = [], 0, len(waiting), Standstill()
     waiting = list(waiting)
     running: list[Run] = []
     clear(results)
     with tempfile.TemporaryDirectory(prefix="asgd-") as scratch:
         try:
             while waiting or running:
-                while waiting and sum(not run.asks for run in running) < jobs and not any(run.measures for run in running):
+                while waiting and len(running) < jobs and not any(run.measures for run in running):
                     with undisturbed():
                         run = start(waiting.pop(0), preset, results, Path(scratch))
                         running.append(run)
                     say(finished, total, f"{run.notebook.stem} started")
                 time.sleep(0.05)
-                if not waiting:
-                    answer(running)
+                answer(running, still)
                 for run in [run for run in running if run.process.poll() is not None]:
                     running.remove(run)
                     finished += 1
@@ -169,6 +180,7 @@ def run_all(waiting: list[Path], preset: str, results: Path, jobs: int) -> list[
                         say(finished, total, f"{run.notebook.stem} FAILED after {seconds:.1f} s: {told or last_lines(run)}")
         finally:
             with undisturbed():
+                still.end()
                 stop(running)
     return failed
 

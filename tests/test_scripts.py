@@ -19,6 +19,8 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from asgd_lib.distributed import quiet
+
 PARAMETERS = "n: int = 2  # how many"
 
 
@@ -121,22 +123,66 @@ def test_a_failing_notebook_is_kept_apart_and_does_not_stop_the_others(tmp_path,
     assert "cell [3] (`n / 0` ...) raised ZeroDivisionError: division by zero" in lines[1]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_notebooks_that_measure_wait_while_others_compute_and_then_have_the_machine_to_themselves(jobs, tmp_path, capsys):
-    note = "import time\nfrom asgd_lib.distributed.quiet import wait_for_quiet\ndef say(what): print(what, time.monotonic())"
-    clock = f"{note}\nsay('began')\nwait_for_quiet()\nsay('quiet')\ntime.sleep(0.3)\nsay('ended')"
-    paths = [write(tmp_path / f"{name}.ipynb", clock if name in "ac" else f"{note}\nsay('began')\nsay('ended')") for name in "abcd"]
-    (tmp_path / "out").mkdir()
-    assert figures.run_all(paths, "quick", tmp_path / "out", jobs=jobs) == []
-    events = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
-    assert [name for name, what in events if what == "started"] == ["a", "b", "c", "d"] and len(events) == 8
-    at = {
-        (name, word): float(moment)
-        for name in "abcd"
-        for word, moment in (line.split() for line in printed(tmp_path / "out" / f"{name}.ipynb").splitlines())
-    }
-    first, second = sorted("ac", key=lambda name: at[name, "quiet"])
-    assert max(at["c", "began"], at["b", "ended"], at["d", "ended"]) < at[first, "quiet"] < at[first, "ended"] < at[second, "quiet"]
+TICKS = """
+import pathlib, time
+from asgd_lib.distributed import quiet
+here = pathlib.Path({here!r})
+def wait(name):
+    while not (here / name).exists():
+        time.sleep(0.005)
+def tick(name, seconds=60.0):
+    (here / name).touch()
+    began, ticks = time.monotonic(), []
+    while not (here / "over").exists() and time.monotonic() < began + seconds:
+        ticks.append(time.monotonic())
+        time.sleep(0.005)
+    print(*ticks)
+def measure():
+    with quiet.measuring():
+        print(began := time.monotonic())
+        time.sleep(0.5)
+        print(time.monotonic())
+"""
+
+
+def together(folder, monkeypatch, **sources):
+    """The numbers that each of these notebooks prints when all run at once."""
+    monkeypatch.setattr(figures, "SETTLED", 0.0)
+    paths = [write(folder / f"{name}.ipynb", TICKS.format(here=str(folder)) + source) for name, source in sources.items()]
+    (folder / "out").mkdir()
+    assert figures.run_all(paths, "quick", folder / "out", jobs=len(paths)) == []
+    return [[float(word) for word in printed(folder / "out" / path.name).split()] for path in paths]
+
+
+def test_the_others_stand_still_while_a_notebook_measures_and_then_go_on(tmp_path, monkeypatch):
+    measures = "wait('ticking')\ntime.sleep(0.1)\nmeasure()\ntime.sleep(0.2)\nmeasure()\ntime.sleep(0.2)\n(here / 'over').touch()"
+    moments, ticks = together(tmp_path, monkeypatch, a=measures, b="tick('ticking')")
+    for began, ended in (moments[:2], moments[2:]):
+        assert [tick for tick in ticks if tick < began] and not [tick for tick in ticks if began < tick < ended]
+        assert [tick for tick in ticks if tick > ended]
+
+
+def test_two_measure_one_after_the_other(tmp_path, monkeypatch):
+    moments = together(tmp_path, monkeypatch, a="measure()", b="measure()")
+    (_, ended), (began, _) = sorted(moments)
+    assert ended <= began
+
+
+def test_who_stays_awake_is_waited_for(tmp_path, monkeypatch):
+    awake = "quiet.stay_awake()\ntick('ticking', seconds=0.5)"
+    (began, _), ticks = together(tmp_path, monkeypatch, a="wait('ticking')\nmeasure()", b=awake)
+    assert len(ticks) > 10 and ticks[-1] < began
+
+
+def test_a_kernel_is_not_stopped_before_it_has_started(tmp_path):
+    run = figures.Run(tmp_path / "a.ipynb", tmp_path, None, time.monotonic(), tmp_path / "a.log", tmp_path)
+    assert not run.can_stand_still
+    run.began -= figures.SETTLED
+    assert run.can_stand_still
+    (tmp_path / quiet.AWAKE).touch()
+    assert not run.can_stand_still
+    (tmp_path / quiet.ASKED).touch()
+    assert run.can_stand_still and run.asks and not run.measures
 
 
 def test_stopping_ends_kernels_and_leaves_no_file(tmp_path):

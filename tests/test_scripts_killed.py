@@ -25,18 +25,22 @@ def until(condition, seconds=60.0):
 
 
 def test_notebooks_and_kernels_end_when_figures_is_killed(tmp_path):
-    out, began = tmp_path / "out", tmp_path / "began"
+    """One of them measures, and the other stands still."""
+    out, here, began = tmp_path / "out", tmp_path / "here", tmp_path / "began"
     (out / "figures").mkdir(parents=True)
-    sleep = f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\ntime.sleep(600)"
-    notebook = write(tmp_path / "a.ipynb", sleep)
-    code = f"import sys, pathlib; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import figures; "
-    code += f"figures.run_all([pathlib.Path({str(notebook)!r})], 'quick', pathlib.Path({str(out)!r}), jobs=1)"
+    first = f"import pathlib, time\nhere, began = pathlib.Path({str(here)!r}), pathlib.Path({str(began)!r})\n"
+    sleeps = write(tmp_path / "a.ipynb", f"{first}here.touch()\ntime.sleep(600)")
+    measures = f"{first}from asgd_lib.distributed import quiet\nwhile not here.exists():\n    time.sleep(0.05)\n"
+    measures = write(tmp_path / "b.ipynb", f"{measures}with quiet.measuring():\n    began.touch()\n    time.sleep(600)")
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import figures; figures.SETTLED = 0.0; "
+    code += f"figures.run_all([figures.Path({str(sleeps)!r}), figures.Path({str(measures)!r})], 'quick', figures.Path({str(out)!r}), jobs=2)"
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL)
     until(began.exists)
     family = psutil.Process(process.pid).children(recursive=True)
+    statuses = [one.status() for one in family]
     process.kill()
     process.wait()
-    assert len(family) >= 2
+    assert len(family) >= 4 and psutil.STATUS_STOPPED in statuses
     until(lambda: not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE])
     (out / "figures" / ".00-a.png.1a2b3c4d.png").touch()  # of a kernel that ended by force
     (out / "figures" / "00-a.png").touch()
@@ -58,14 +62,17 @@ def test_nobody_waits_for_a_dead_process_to_grant_quiet(tmp_path, monkeypatch):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     (tmp_path / quiet.ANSWERS).write_text(str(dead.pid))
-    quiet.wait_for_quiet()
-    assert (tmp_path / quiet.ASKED).exists()
+    with quiet.measuring():
+        assert (tmp_path / quiet.ASKED).exists()
+    assert not (tmp_path / quiet.ASKED).exists()
     monkeypatch.setenv(quiet.FOLDER, str(tmp_path / "gone"))
-    quiet.wait_for_quiet()
+    with quiet.measuring():
+        quiet.stay_awake()
+    assert not (tmp_path / "gone").exists()
 
 
 def test_a_question_that_cannot_be_written_down_is_a_sentence(tmp_path, monkeypatch):
     (tmp_path / "desk").touch()
     monkeypatch.setenv(quiet.FOLDER, str(tmp_path / "desk"))
-    with pytest.raises(OSError, match="asked could not be written .*Unset ASGD_QUIET, which `make figures` sets"):
-        quiet.wait_for_quiet()
+    with pytest.raises(OSError, match="awake could not be written .*Unset ASGD_QUIET, which `make figures` sets"):
+        quiet.stay_awake()

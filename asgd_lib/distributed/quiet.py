@@ -1,36 +1,56 @@
-"""Clocks are measured while nothing else computes: a notebook asks for the machine, and waits until it has it."""
+"""Clocks are measured while nothing else computes: a notebook asks for the machine, waits until it has it, and gives it back."""
 
 from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asgd_lib.atomic import writes
 
 FOLDER = "ASGD_QUIET"
 """Environment variable: the folder in which a notebook asks, and is answered."""
-ASKED, GRANTED = "asked", "granted"
+ASKED, GRANTED, AWAKE = "asked", "granted", "awake"
 ANSWERS = "answers"
 """The file in that folder with the number of the process that answers."""
 _TICK = 0.05  # s between looks for the answer
 
 
-def wait_for_quiet() -> None:
-    """Return when every other notebook of this `make figures` has ended or waits here, too; none computes until this one has ended.
+@contextmanager
+def measuring() -> Iterator[None]:
+    """A block in which the other notebooks of this `make figures` stand still.
 
-    `scripts/figures.py` sees the question and gives the answer, as files in the folder that FOLDER names. Where it names none nobody is
-    asked, and where `figures.py` has died nobody answers: this returns at once. OSError where the question cannot be written down.
+    `scripts/figures.py` sees the question, stops the kernels of the others, gives the answer, and lets them go on when the block is left;
+    all as files in the folder that FOLDER names. Where it names none nobody is asked, and where `figures.py` has died nobody answers: the
+    block begins at once. OSError where the question cannot be written down.
     """
-    if not os.environ.get(FOLDER):
+    if FOLDER not in os.environ or not (folder := Path(os.environ[FOLDER])).exists():
+        yield
         return
-    folder = Path(os.environ[FOLDER])
-    if folder.exists():
-        with writes(folder / ASKED, f"Unset {FOLDER}, which `make figures` sets to a folder of its own, and run it again."):
-            (folder / ASKED).touch()
+    _note(folder / ASKED)
     while folder.exists() and not (folder / GRANTED).exists() and _answers(folder):
         time.sleep(_TICK)
+    try:
+        yield
+    finally:
+        for word in (ASKED, GRANTED):  # in this order, or it would seem to ask again
+            (folder / word).unlink(missing_ok=True)
+
+
+def stay_awake() -> None:
+    """From now on this notebook is not stopped for others who measure, who wait until it ends or measures, too.
+
+    For one that runs processes outside of `measuring`: stopped with their server, they would find all time limits exceeded.
+    """
+    if FOLDER in os.environ and (folder := Path(os.environ[FOLDER])).exists():
+        _note(folder / AWAKE)
+
+
+def _note(path: Path) -> None:
+    with writes(path, f"Unset {FOLDER}, which `make figures` sets to a folder of its own, and run it again."):
+        path.touch()
 
 
 def _answers(folder: Path) -> bool:

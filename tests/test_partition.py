@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -52,6 +53,12 @@ def test_the_seed_decides_and_the_count_alone_will_do(name):
     assert not any(same(calls[i], calls[j]) for i in range(5) for j in range(i))
     for n in (200, np.int64(200), torch.tensor(200)):
         assert np.array_equal(np.sort(np.concatenate(CALLS[name](n, 7, 0, 0.3))), np.arange(200))
+
+
+def test_names_in_a_column_of_pandas_are_classes():
+    names = [f"class {label}" for label in LABELS]
+    for column in (pd.Series(names), np.array(names, dtype=object)):
+        assert same(partition.dirichlet(column, 7, 0.3), partition.dirichlet(names, 7, 0.3))
 
 
 def test_equal_cuts():
@@ -180,8 +187,11 @@ def test_streams_stay_what_they_are():
         (lambda: partition.dirichlet(LABELS, 3, math.nan), "alpha must be a finite number above 0; got nan"),
         (lambda: partition.quantity_skew(9, 3, math.inf), "alpha must be a finite number above 0; got inf"),
         (lambda: partition.dirichlet(np.ones((4, 2)), 3, 1.0), r"one a sample, shape \(N,\).*got shape \(4, 2\)"),
-        (lambda: partition.dirichlet([0.5, 1.0], 2, 1.0), "must be classes .* For a regression target"),
-        (lambda: partition.dirichlet([math.nan, 1.0], 2, 1.0), "must be classes"),
+        (lambda: partition.dirichlet([1.0, 0.5], 2, 1.0), r"must be classes \(.*\); got 0.5\. For a regression target"),
+        (lambda: partition.dirichlet([math.nan, 1.0], 2, 1.0), "must be classes .*; got nan"),
+        (lambda: partition.dirichlet([1.0, math.inf], 2, 1.0), "must be classes .*; got inf"),
+        (lambda: partition.shards([1.0, -math.inf], 2), "must be classes .*; got -inf"),
+        (lambda: partition.shards([1j, 1.0], 2), "must be classes .*; got 1j"),
         (lambda: partition.shards(LABELS, 3, 0), "shards_per_worker must be a whole number of at least 1; got 0"),
         (lambda: partition.feature_skew(9, 3, 1.5), r"strength must be in \[0, 1\]; got 1.5"),
         (lambda: partition.feature_skew([1.0, math.nan], 1), "features must be finite numbers"),

@@ -28,11 +28,16 @@ def classes(labels_or_n: Any) -> np.ndarray:
         return np.zeros(samples(labels_or_n), dtype=np.int64)
     if labels.ndim != 1:
         raise ValueError(f"labels must be one a sample, shape (N,), or a number of samples; got shape {labels.shape}.")
-    whole = labels.dtype.kind in "biuUS" or (labels.dtype.kind == "f" and bool((labels == np.round(labels)).all()))
-    if not whole:
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):  # a column of pandas
+        labels = labels.astype(str)
+    if labels.dtype.kind == "f":
+        odd = labels[~(np.isfinite(labels) & (labels == np.round(labels)))]
+    else:
+        odd = labels[: 0 if labels.dtype.kind in "biuUS" else 1]
+    if len(odd):
         raise ValueError(
-            "labels must be classes (whole numbers or names); these are not. For a regression target give the number "
-            "of samples instead, or deal by value with feature_skew."
+            f"labels must be classes (whole numbers or names); got {checks.shown(odd.tolist()[0])}. For a regression target give "
+            "the number of samples instead, or deal by value with feature_skew."
         )
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 

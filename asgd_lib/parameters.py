@@ -37,14 +37,15 @@ def _one_number(name: str, value: Any, allowed: str) -> None:
 
 @dataclass(frozen=True)
 class Count:
-    """A whole number in [least, most]; `most=None`: no upper end."""
+    """A whole number in [least, most]; `most=None`: no upper end. `why`: a sentence to follow a refusal, where the ends need a reason."""
 
     least: int = 1
     most: int | None = None
+    why: str = ""
 
     def check(self, name: str, value: Any) -> None:
         """Raise ValueError unless `value` is such a number."""
-        checks.count(name, value, self.least, self.most)
+        checks.count(name, value, self.least, self.most, self.why)
 
 
 @dataclass(frozen=True)

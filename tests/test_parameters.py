@@ -28,8 +28,9 @@ KINDS = {
     "dataset": Choice("digits", "fashion_mnist"),
     "seeds": ListOf(Count(least=0), least=2),
     "real": Flag(),
+    "per_node": Count(1, 8, "There are 8 devices."),
 }
-GOOD = {"n_workers": 25, "alpha": 0.3, "dataset": "digits", "seeds": [0, 1], "real": False}
+GOOD = {"n_workers": 25, "alpha": 0.3, "dataset": "digits", "seeds": [0, 1], "real": False, "per_node": 2}
 
 
 def test_good_parameters_come_back_in_the_order_declared():
@@ -44,6 +45,7 @@ def test_good_parameters_come_back_in_the_order_declared():
         ({"n_workers": 2.0}, "n_workers must be a whole number of at least 1 and at most 1000; got 2.0."),
         ({"n_workers": True}, "n_workers must be a whole number of at least 1 and at most 1000; got True."),
         ({"n_workers": [3]}, "n_workers must be a whole number of at least 1 and at most 1000; got [3]."),
+        ({"per_node": 9}, "per_node must be a whole number of at least 1 and at most 8; got 9. There are 8 devices."),
         ({"alpha": 0}, "alpha must be a finite number above 0; got 0."),
         ({"alpha": float("inf")}, "alpha must be a finite number above 0; got inf."),
         ({"alpha": float("nan")}, "alpha must be a finite number above 0; got nan."),
@@ -104,7 +106,7 @@ def test_a_misspelt_name_is_told_from_the_rest_of_a_namespace():
     with pytest.raises(ParameterError) as caught:
         check_parameters(here | GOOD | {"n_worker": 4}, **KINDS)
     assert str(caught.value) == (
-        "Unknown parameter 'n_worker'; did you mean 'n_workers'? Known: alpha, dataset, n_workers, real, seeds. "
+        "Unknown parameter 'n_worker'; did you mean 'n_workers'? Known: alpha, dataset, n_workers, per_node, real, seeds. "
         "Correct the name and restart the kernel."
     )
     with pytest.raises(ParameterError, match="Unknown parameter 'zzz'. Known"):

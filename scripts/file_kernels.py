@@ -5,10 +5,13 @@ IPython folder of their own (two could make the same new folder; and nobody's st
 Also a pytest plugin (`-p file_kernels`): nbval then starts such kernels.
 """
 
+import atexit
 import functools
 import os
+import shutil
 import tempfile
 import uuid
+from pathlib import Path
 
 import nbval.kernel
 from jupyter_client.manager import AsyncKernelManager, KernelManager
@@ -54,6 +57,8 @@ def start_again_once(start):
     return patient
 
 
+Path(jupyter_runtime_dir()).mkdir(mode=0o700, parents=True, exist_ok=True)  # where Jupyter has never run there is none
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp(prefix="ipython-", dir=jupyter_runtime_dir())
+atexit.register(shutil.rmtree, os.environ["IPYTHONDIR"], ignore_errors=True)
 nbval.kernel.start_new_kernel = start_again_once(nbval.kernel.start_new_kernel)
 nbval.kernel.KernelManager = FileKernelManager

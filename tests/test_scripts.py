@@ -69,6 +69,12 @@ def test_kernel_is_this_environments_whatever_else_is_called_python3(tmp_path, m
     assert printed(target).splitlines() == [sys.prefix, str(tmp_path / "results"), str(tmp_path), "7"]
 
 
+def test_jupyter_need_not_have_run_here_before_and_its_folder_is_left_empty(tmp_path):
+    target, fresh = tmp_path / "out.ipynb", tmp_path / "fresh"
+    assert run(write(tmp_path / "a.ipynb", "print(n)"), target, fresh) == (0, "") and printed(target) == "2\n"
+    assert not list(fresh.iterdir())
+
+
 def test_a_folder_need_not_be_ascii_where_the_locale_is(tmp_path, monkeypatch):
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}.items():
         monkeypatch.setenv(name, value)

@@ -14,7 +14,7 @@ def _values(value: Any) -> list[float]:
         return value.detach().double().flatten().tolist()
     if isinstance(value, (str, bytes, bool, set, frozenset, Mapping)) or value is None:
         raise TypeError(value)
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and getattr(value, "shape", None) != ():  # an array of no dimension is a number, but says it iterates
         return [float(v) for v in value]
     return [float(value)]
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 
@@ -192,3 +193,11 @@ def test_what_is_no_such_number_is_refused_by_every_check_in_a_sentence(check, v
     with pytest.raises(ValueError, match=r"^it must be .*; got .*\.$") as caught:
         check(value)
     assert len(str(caught.value)) < 200
+
+
+def test_an_array_of_no_dimension_is_a_number():
+    for check in (checks.positive, checks.non_negative, checks.finite):
+        check("it", np.array(2.0))
+    checks.inside("it", np.array(2), 0.0, 2.0)
+    with pytest.raises(ValueError, match="it must be a finite number above 0; got array"):
+        checks.positive("it", np.array(-1.0))

@@ -104,6 +104,7 @@ def test_noise_floor_of_sgd_in_closed_form():
     lr, eigenvalues, sigma_sq = 0.3, np.array([0.2, 1.0, 3.0]), 5.0
     closed = np.mean(lr * eigenvalues * sigma_sq / (2 - lr * eigenvalues))
     assert theory.noise_floor(lr, eigenvalues, sigma_sq) == pytest.approx(closed, rel=1e-12)
+    assert theory.noise_floor(np.array(lr), eigenvalues, sigma_sq, 1.0) == theory.noise_floor(lr, eigenvalues, sigma_sq)
 
 
 def test_noise_floor_of_one_step_of_delay_in_closed_form():

@@ -28,7 +28,7 @@ def noise_floor(lr: float, eigenvalues: ArrayLike, sigma_sq: float, weights_by_d
     positive("eigenvalues", eigenvalues)
     non_negative("sigma_sq", sigma_sq)
     finite("weights_by_delay", weights_by_delay)
-    eigenvalues, weights = np.atleast_1d(np.asarray(eigenvalues, float)), np.asarray(weights_by_delay, dtype=float)
+    eigenvalues, weights = np.atleast_1d(np.asarray(eigenvalues, float)), np.atleast_1d(np.asarray(weights_by_delay, dtype=float))
     floor = 0.0
     for value in eigenvalues:
         radius = linear_recursion_radius(lr * value, weights)

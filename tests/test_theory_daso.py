@@ -54,6 +54,14 @@ def test_the_critical_step_is_that_of_the_rule(skip, wait, nodes, momentum):
     assert theory.daso_critical_step(4.0, skip, wait, nodes, momentum) == pytest.approx(step / 4)
 
 
+@pytest.mark.parametrize("momentum", [0.9, 0.99, 0.999, 0.9999])
+def test_the_critical_step_is_found_however_near_the_momentum_is_to_1(momentum):
+    step = theory.daso_critical_step(1.0, 1, 1, 16, momentum)
+    for factor, stable in ((0.01, True), (0.3, True), (0.9999, True), (1.0001, False)):
+        largest = max(theory.daso_multiplier(factor * step, 1, 1, 16, momentum, differences=mode) for mode in (False, True))
+        assert (largest <= 1) == stable, factor
+
+
 @pytest.mark.parametrize(("skip", "wait"), [(1, 0), (4, 0), (2, 0)])
 def test_blocking_has_the_critical_step_of_heavy_ball(skip, wait):
     for momentum in (0.0, 0.5, 0.9):
@@ -151,6 +159,25 @@ def test_saving_and_share_are_inverse():
     assert theory.daso_saving(0.6, skip=4) == pytest.approx(1 - 0.4 - 0.2 / 4)  # 0.2 s of 0.6 s stick out, every fourth batch
     with pytest.raises(ValueError, match="No share of communication lets B = 4, W = 1 save 0.9"):
         theory.daso_share_for(0.9)
+
+
+@pytest.mark.parametrize(("skip", "wait"), [(1, 1), (4, 4), (4, 3), (4, 0)])
+@pytest.mark.parametrize(("blocking", "compressed"), [(0.0, False), (0.5, True), (0.9, True)])
+def test_the_share_is_the_least_that_saves_so_much(skip, wait, blocking, compressed):
+    settings = {"blocking": blocking, "compressed": compressed, "skip": skip, "wait": wait}
+    shares = np.linspace(0, 1, 2000, endpoint=False)
+    saved = np.array([theory.daso_saving(share, **settings) for share in shares])
+    for goal in np.array([0.2, 0.9, 0.999]) * saved.max():  # where W = B, the saving may fall again behind the greatest
+        assert theory.daso_share_for(goal, **settings) == pytest.approx(shares[(saved >= goal).argmax()], abs=1 / 1999)
+
+
+def test_bytes_need_sizes_that_there_can_be():
+    for call, words in (
+        (lambda: theory.daso_bytes(10, 2, 4, 1.0, share=-0.5), r"share must be in \[0, 1\]; got -0.5"),
+        (lambda: theory.flat_ring_bytes(10, 2, 4, -1.0), "model_bytes must be a finite number of at least 0; got -1.0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
 def test_method_and_cluster_must_have_the_same_nodes():

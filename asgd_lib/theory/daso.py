@@ -75,7 +75,10 @@ def daso_critical_step(L: float, skip: int, wait: int, nodes: int, momentum: flo
         modes = (False, True) if differences and nodes > 1 else (False,)
         return np.any([daso_multiplier(step, skip, wait, nodes, momentum, differences=mode) > 1.0 + 1e-10 for mode in modes], 0)
 
-    steps = np.geomspace(0.01, 10.0, 7000)
+    least = 0.01
+    while unstable(least):  # near momentum 1
+        least /= 10.0
+    steps = np.geomspace(least, 10.0, round(7000 / 3 * math.log10(10.0 / least)))
     high = steps[unstable(steps)][0]
     low = high * 0.999
     while high - low > 1e-10 * high:
@@ -91,6 +94,7 @@ def daso_bytes(batches: int, skip: int, nodes: int, model_bytes: float, *, share
     hierarchy of rings. Source: derived from ring all-reduce (Patarasuk and Yuan 2009).
     """
     non_negative("model_bytes", model_bytes)
+    inside("share", share, 0.0, 1.0)
     return math.ceil(count("batches", batches) / count("skip", skip)) * 2.0 * (count("nodes", nodes) - 1) * model_bytes * share
 
 
@@ -99,6 +103,7 @@ def flat_ring_bytes(batches: int, nodes: int, per_node: int, model_bytes: float)
 
     Source: derived; the ring crosses from node to node P times, and every crossing carries 2 (n - 1) / n models.
     """
+    non_negative("model_bytes", model_bytes)
     n = count("nodes", nodes) * count("per_node", per_node)
     return count("batches", batches) * nodes * 2.0 * (n - 1) / n * model_bytes if nodes > 1 else 0.0
 
@@ -131,13 +136,19 @@ def daso_saving(share: float, blocking: float = 0.0, *, compressed: bool = False
 
 
 def daso_share_for(saving: float, blocking: float = 0.0, *, compressed: bool = False, skip: int = 4, wait: int = 1) -> float:
-    """The share of communication at which `daso_saving` reaches `saving`; ValueError where none does. Source: derived."""
+    """The least share of communication at which `daso_saving` reaches `saving`; ValueError where none does. Source: derived."""
     inside("saving", saving, 0.0, 1.0, open_high=True)
-    low, high = 0.0, 1.0 - 1e-9
-    if daso_saving(high, blocking, compressed=compressed, skip=skip, wait=wait) < saving:
+
+    def enough(share: float) -> bool:
+        return daso_saving(share, blocking, compressed=compressed, skip=skip, wait=wait) >= saving
+
+    # With W = B the sums, one at a time, take over from the batches at the share B / (B + 1), and from there the saving may fall again.
+    ends = (0.0, *([skip / (skip + 1.0)] if wait == skip else []), 1.0 - 1e-9)
+    reached = next((i for i, share in enumerate(ends) if i and enough(share)), None)
+    if reached is None:
         raise ValueError(f"No share of communication lets B = {skip}, W = {wait} save {saving:g}; skip more batches or block less.")
+    low, high = ends[reached - 1], ends[reached]
     for _ in range(80):
         middle = (low + high) / 2.0
-        enough = daso_saving(middle, blocking, compressed=compressed, skip=skip, wait=wait) >= saving
-        low, high = (low, middle) if enough else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high

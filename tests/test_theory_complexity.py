@@ -78,6 +78,7 @@ def test_the_fastest_workers_alone_are_optimal(seconds, noise):
     best = theory.time_rennala(seconds, 1.0, noise)
     assert theory.time_asgd(sorted(seconds)[:m], 1.0, noise) == pytest.approx(best, rel=1e-12)
     assert theory.fastest_workers(seconds, 1e9) == len(seconds) and theory.fastest_workers([1.0, 1.5, 9.0], 0.0) == 1
+    assert theory.fastest_workers([seconds[0]] * 50, 0.0) == 1  # all alike, and no noise: the least of equals
 
 
 @given(seconds=times, sigma_sq=noises)
@@ -102,6 +103,7 @@ def test_rounds_of_the_first_k_on_exponential_times(n, k):
 
 def test_settings_by_hand():
     assert [theory.gradients_a_step(0.5, v) for v in (0.0, 0.4, 0.5, 0.6, 5.0)] == [1, 1, 1, 2, 10]
+    assert [theory.gradients_a_step(0.1, r * 0.1) for r in range(1, 200)] == list(range(1, 200))  # 0.1 * 3 is above 0.3
     # L = 2, eps = 0.5, sigma^2 = 5: S = R = 10.
     assert theory.rennala_step(2.0, 0.5, 5.0) == pytest.approx(0.25) and theory.rennala_step(2.0, 0.5, 0.0) == 0.5
     assert theory.ringmaster_step(2.0, 0.5, 5.0) == pytest.approx(1 / 80) and theory.ringmaster_step(2.0, 0.5, 0.0) == 0.25

@@ -1,5 +1,7 @@
 """DuDe's delays, noise and straggler in closed form, against traces and replays."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -66,8 +68,15 @@ def test_straggler_cycles_are_what_a_replay_takes(n, reduction, cycles):
     assert np.floor(reached / 160) == cycles
 
 
+def test_a_power_of_the_fast_workers_is_reached_with_its_own_factor():
+    for n in range(3, 40):
+        assert [theory.dude_straggler_cycles(n, (n - 1.0) ** j) for j in range(1, 9)] == [2 * j - 1 for j in range(1, 9)]
+
+
 def test_straggler_cycles_need_two_fast_workers_and_a_goal():
     with pytest.raises(ValueError, match="at least 3"):
         theory.dude_straggler_cycles(2, 10.0)
     with pytest.raises(ValueError, match="above 1"):
         theory.dude_straggler_cycles(4, 1.0)
+    with pytest.raises(ValueError, match="reduction must be a finite number above 0; got inf"):
+        theory.dude_straggler_cycles(4, math.inf)

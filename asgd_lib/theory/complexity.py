@@ -113,8 +113,8 @@ def fastest_workers(seconds: ArrayLike, sigma_sq_over_eps: float) -> int:
     Source: "naive optimal ASGD" of Ringmaster ASGD 2025.
     """
     s = in_order(seconds, sigma_sq_over_eps=sigma_sq_over_eps)
-    m = np.arange(1, len(s) + 1)
-    return int(np.argmin((m + sigma_sq_over_eps) / np.cumsum(1 / s))) + 1
+    took = (np.arange(1, len(s) + 1) + sigma_sq_over_eps) / np.cumsum(1 / s)
+    return int(np.argmax(took <= took.min() * (1 + 1e-12))) + 1  # rounding chooses nobody
 
 
 def round_time_first_k(seconds: float, n: int, k: int) -> float:

@@ -59,6 +59,8 @@ def dude_straggler_cycles(n: int, reduction: float) -> int:
     and wait; a frozen model is read, computed upon and replaced, one factor 1/(n - 1) for two slow gradients.
     Source: derived, for quadratics.
     """
+    positive("reduction", reduction)
     if not reduction > 1:
         raise ValueError(f"reduction must be a number above 1; got {reduction!r}.")
-    return 2 * math.ceil(math.log(reduction) / math.log(count("n", n, least=3) - 1)) - 1
+    factors = math.log(reduction) / math.log(count("n", n, least=3) - 1)
+    return 2 * math.ceil(factors * (1 - 1e-12)) - 1  # log(125) / log(5) is 3, a last bit above it or not

@@ -21,7 +21,7 @@ def gradients_a_step(eps: float, sigma_sq: float) -> int:
     Source: Tyurin and Richtarik 2023 and Ringmaster ASGD 2025, our reading.
     """
     _checked(1.0, eps, sigma_sq)
-    return max(1, math.ceil(sigma_sq / eps))
+    return max(1, math.ceil(sigma_sq / eps * (1 - 1e-12)))  # 3 * 0.1 / 0.1 is 3, a last bit above it or not
 
 
 def rennala_step(L: float, eps: float, sigma_sq: float) -> float:

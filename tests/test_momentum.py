@@ -9,6 +9,7 @@ from asgd_lib import METHODS, clusters, replay, simulate, theory
 from asgd_lib.critical import critical_lr
 from asgd_lib.rules import SMEGA2, Arrival, NaiveMomentum, ShiftedMomentum
 from asgd_lib.rules.momentum import power
+from asgd_lib.theory.stability import first_unstable
 
 LR, BETA = 0.1, 0.9
 
@@ -71,6 +72,18 @@ def test_critical_steps_with_momentum_have_known_limits(n):
     crossings = lr.real[:-1][(np.diff(np.sign(lr.imag)) != 0) & (lr.real[:-1] > 0)]
     known = [*crossings, *([2 * (1 + BETA)] if n == 1 else [])]
     assert theory.critical_step_naive_momentum(n, BETA) == pytest.approx(min(known), rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 4, 12])
+@pytest.mark.parametrize("rest", [1e-3, 1e-6, 1e-9])
+def test_the_critical_step_of_naive_momentum_vanishes_with_1_minus_beta(n, rest):
+    # (z - 1)(z - beta) = -lr z^(2 - n) about z = 1: to first order |z| = 1 where lr (n - 1) = 1 - beta.
+    assert theory.critical_step_naive_momentum(n, 1 - rest) == pytest.approx(rest / (n - 1), rel=5 * n * rest + 1e-5)
+
+
+def test_where_arithmetic_tells_no_step_that_is_stable_it_is_said():
+    with pytest.raises(ValueError, match="take a momentum less near to 1"):
+        first_unstable(lambda lr: 1.0, 1e-3)
 
 
 @pytest.mark.parametrize("formula", [theory.critical_step_ormo, theory.critical_step_naive_momentum])

@@ -43,7 +43,13 @@ def critical_step(weights_by_delay: ArrayLike) -> float:
 
 
 def first_unstable(radius: Callable[[float], float], stable: float) -> float:
-    """The smallest lr above a `stable` one at which the spectral radius `radius(lr)` reaches 1, to about 1e-10, by bisection."""
+    """The smallest lr at which the spectral radius `radius(lr)` reaches 1, to about 1e-10, by bisection upwards from a `stable` one.
+
+    Where `stable` is not (near momentum 1), from the first of its tenths that is; ValueError where the first twenty are not.
+    """
+    stable = next((lr for lr in (stable * 0.1**tenth for tenth in range(20)) if radius(lr) < 1), 0.0)
+    if not stable:
+        raise ValueError("No small step size is stable, as far as the arithmetic can tell; take a momentum less near to 1.")
     low = high = stable
     while radius(high) < 1:
         low, high = high, 1.1 * high

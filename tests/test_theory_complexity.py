@@ -192,12 +192,18 @@ def test_constants_over_data():
         (lambda: theory.time_rennala([0.0], 1.0, 1.0), "seconds must be"),
         (lambda: theory.time_mindflayer([1.0], 1.0, 1.5, 1.0, 1.0), r"success must be in \[0, 1\]"),
         (lambda: theory.equilibrium_time([1.0], -1.0), "gradients must be"),
+        (lambda: theory.equilibrium_time([1.0, 2.0], 1.0, [1.0] * 3), "one number, or one a worker; got 2 seconds, 3 message_seconds"),
+        (lambda: theory.time_mindflayer([1.0, 2.0], 1.0, [0.5] * 3, 1.0, 1.0), "or one a worker; got 2 seconds, 1 limit, 3 success"),
         (lambda: theory.round_time_first_k(1.0, 3, 4), "k must be a whole number of at least 1 and at most 3"),
         (lambda: theory.rennala_step(0.0, 1.0, 1.0), "L must be"),
         (lambda: theory.gradients_a_step(0.0, 1.0), "eps must be"),
         (lambda: theory.tree_step(1.0, 1.0, 1.0, -1), "most_delay must be"),
         (lambda: theory.fastest_workers([1.0], -1.0), "sigma_sq_over_eps must be"),
         (lambda: theory.rate_delay_filter(0, 0.5, 1.0, 1.0, 1.0, 0.0), "arrivals must be"),
+        (lambda: theory.rate_delay_filter(10, 1.5, 1.0, 1.0, 1.0, 0.0), r"share must be in \(0, 1\]; got 1.5"),
+        (lambda: theory.rate_delay_filter(10, 0.0, 1.0, 1.0, 1.0, 0.0), r"share must be in \(0, 1\]; got 0.0"),
+        (lambda: theory.rate_delay_filter(10, 0.5, 0.5, 1.0, 1.0, 0.0), r"quantile must be in \[1, inf\); got 0.5"),
+        (lambda: theory.hogwild_bound(100.0, 4.0, 1.0, 1.0), r"alpha must be in \[12, inf\); got 4.0"),
     ],
 )
 def test_a_senseless_argument_is_refused_in_a_sentence(call, words):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from asgd_lib.checks import count, inside, non_negative, positive
 from asgd_lib.theory.times import in_order, lower_bound_time_heterogeneous, lower_bound_time_homogeneous
@@ -61,7 +61,7 @@ def time_mindflayer(seconds: ArrayLike, limit: ArrayLike, success: ArrayLike, L_
     inside("success", success, 0.0, 1.0)
     positive("L_delta_over_eps", L_delta_over_eps)
     non_negative("sigma_sq_over_eps", sigma_sq_over_eps)
-    s, t, p = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (np.atleast_1d(seconds), limit, success)))
+    s, t, p = _by_worker(seconds=seconds, limit=limit, success=success)
     order = np.argsort(-p / (s + t), kind="stable")
     rate, chance, m = np.cumsum((p / (s + t))[order]), np.cumsum(p[order]), np.arange(1, len(s) + 1)
     return float(np.min(m / rate * (sigma_sq_over_eps + chance) / m) * L_delta_over_eps)
@@ -76,7 +76,7 @@ def equilibrium_time(seconds: ArrayLike, gradients: float, message_seconds: Arra
     positive("seconds", seconds)
     non_negative("gradients", gradients)
     non_negative("message_seconds", message_seconds)
-    h, tau = np.broadcast_arrays(np.atleast_1d(np.asarray(seconds, dtype=float)), np.asarray(message_seconds, dtype=float))
+    h, tau = _by_worker(seconds=seconds, message_seconds=message_seconds)
     slow = np.maximum(h, tau)
     order = np.argsort(slow, kind="stable")
     return float(np.min(np.maximum(slow[order], gradients / np.cumsum(1 / h[order]))))
@@ -134,3 +134,12 @@ def round_time_batch(seconds: float, n: int, k: int) -> float:
     """
     positive("seconds", seconds)
     return count("k", k) * seconds / count("n", n)
+
+
+def _by_worker(**given: ArrayLike) -> list[NDArray[np.float64]]:
+    """Each of `given` as an array (n,); ValueError unless all have one number, or one a worker."""
+    arrays = {name: np.atleast_1d(np.asarray(value, dtype=float)) for name, value in given.items()}
+    if len({len(array) for array in arrays.values()} - {1}) > 1:
+        numbers = ", ".join(f"{len(array)} {name}" for name, array in arrays.items())
+        raise ValueError(f"{', '.join(given)} must each be one number, or one a worker; got {numbers}.")
+    return np.broadcast_arrays(*arrays.values())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from asgd_lib.checks import count, non_negative, positive
+from asgd_lib.checks import count, inside, non_negative, positive
 
 
 def hogwild_rounds(arrivals: float, samples: float) -> float:
@@ -38,8 +38,9 @@ def hogwild_bound(t: ArrayLike, alpha: float, N: float, mu: float) -> np.ndarray
 
     Source: base theory of arXiv:2010.14763, Lemma 12, as printed; the O(1/(t ln t)) is left out, its constant is not known to us.
     """
-    for name, value in (("t", t), ("alpha", alpha), ("N", N), ("mu", mu)):
+    for name, value in (("t", t), ("N", N), ("mu", mu)):
         positive(name, value)
+    inside("alpha", alpha, 12.0, math.inf, open_high=True)
     return 4.0 * alpha**2 * N / mu**2 / np.asarray(t, dtype=float)
 
 

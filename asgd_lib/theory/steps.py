@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from asgd_lib.checks import count, non_negative, positive
+from asgd_lib.checks import count, inside, non_negative, positive
 
 
 def _checked(L: float, eps: float, sigma_sq: float, delta: float = 1.0) -> None:
@@ -98,7 +98,7 @@ def rate_delay_filter(arrivals: int, share: float, quantile: float, L: float, de
     Source: Attia, Gaash and Koren 2025, the order; constants (set to 1) not known.
     """
     _checked(L, 1.0, sigma_sq, delta)
-    positive("share", share)
-    positive("quantile", quantile)
+    inside("share", share, 0.0, 1.0, open_low=True)
+    inside("quantile", quantile, 1.0, math.inf, open_high=True)
     useful = share * count("arrivals", arrivals)
     return L * delta * quantile / useful + math.sqrt(L * delta * sigma_sq / useful)

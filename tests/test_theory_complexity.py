@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,6 +166,18 @@ def test_constants_of_a_quadratic_are_exact_and_those_of_other_problems_are_meas
         theory.initial_gap(Hidden())
     with pytest.raises(ValueError, match=r"x must have shape \(5,\), as x0 has; got \(4,\)"):
         theory.dissimilarity(exact, torch.zeros(4))
+    start = theory.initial_gap(Hidden(), minimum=0.0)
+    with pytest.raises(ValueError, match=r"minimum must be at most F\(x0\) = .*, for nothing is below an infimum; got"):
+        theory.initial_gap(Hidden(), minimum=start + 0.1)
+    assert theory.initial_gap(Hidden(), minimum=start * (1 + 1e-9)) == 0.0  # rounding
+
+
+@pytest.mark.parametrize("measure", [theory.problem_constants, theory.gradient_variance, theory.initial_gap, theory.dissimilarity])
+def test_what_is_no_problem_is_refused_in_a_sentence(measure):
+    gradients = SimpleNamespace(x0=torch.zeros(2), minimum=0.0, full_grad=lambda x, worker=None: x)
+    assert theory.smoothness(gradients) == pytest.approx(1.0)  # needs no more
+    with pytest.raises(ValueError, match=r"problem must be a Measurable \(with full_grad, grad, metrics, n, x0\); got namespace"):
+        measure(gradients)
 
 
 def test_constants_over_data():

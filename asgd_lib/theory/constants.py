@@ -4,7 +4,8 @@ measured elsewhere.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +14,22 @@ from asgd_lib.checks import count, finite, positive
 from asgd_lib.partition.report import Objective, gradient_dissimilarity
 
 _BLOCK = 32  # draws computed at once
+
+
+class Measurable(Protocol):
+    """What is asked of a problem: `problems.base.Problem`, but for its memory. (Theory knows no engine.)"""
+
+    n: int
+    x0: Tensor
+
+    def grad(self, x: Tensor, worker: Tensor, job: Tensor, seed: Tensor) -> Tensor:
+        """Stochastic gradients, (m, R, d)."""
+
+    def full_grad(self, x: Tensor, worker: int | None = None) -> Tensor:
+        """The exact gradient of f_worker, or of F."""
+
+    def metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """Exact values at `x` (R, d), each (R,): at least `loss`."""
 
 
 class Constants(NamedTuple):
@@ -25,7 +42,7 @@ class Constants(NamedTuple):
 
 
 def problem_constants(
-    problem: Objective, minimum: float | None = None, x: Tensor | None = None, draws: int = 256, seed: int = 0
+    problem: Measurable, minimum: float | None = None, x: Tensor | None = None, draws: int = 256, seed: int = 0
 ) -> Constants:
     """All four, delta with `minimum` as in `initial_gap`, the others at `x` (d,) (default x0) as in the functions below."""
     sigma_sq = gradient_variance(problem, x, draws, seed)
@@ -52,16 +69,19 @@ def smoothness(problem: Objective, x: Tensor | None = None, steps: int = 50, rad
     return largest
 
 
-def initial_gap(problem: Objective, minimum: float | None = None) -> float:
-    """delta = F(x0) - inf F; inf F is `minimum`, or what the problem knows. ValueError where neither says."""
+def initial_gap(problem: Measurable, minimum: float | None = None) -> float:
+    """delta = F(x0) - inf F; inf F is `minimum`, or what the problem knows. ValueError where neither says, or F(x0) is below it."""
     minimum = getattr(problem, "minimum", None) if minimum is None else minimum
     if minimum is None:
         raise ValueError("This problem does not know its minimum: pass minimum=..., for losses minimum=0.0 is a bound.")
     finite("minimum", minimum)
-    return float(problem.metrics(problem.x0[None])["loss"][0]) - float(minimum)
+    start = float(problem.metrics(problem.x0[None])["loss"][0])
+    if start < minimum and not math.isclose(start, minimum, rel_tol=1e-6):  # by more than rounding
+        raise ValueError(f"minimum must be at most F(x0) = {start:.6g}, for nothing is below an infimum; got {minimum!r}.")
+    return max(start - float(minimum), 0.0)
 
 
-def gradient_variance(problem: Objective, x: Tensor | None = None, draws: int = 256, seed: int = 0) -> float:
+def gradient_variance(problem: Measurable, x: Tensor | None = None, draws: int = 256, seed: int = 0) -> float:
     """sigma^2, the mean over workers of E|g_i(x) - grad f_i(x)|^2 at `x` (d,) (default x0).
 
     Exact for quadratics, otherwise the mean over `draws` minibatches of each worker.
@@ -79,7 +99,7 @@ def gradient_variance(problem: Objective, x: Tensor | None = None, draws: int = 
     return total / (problem.n * draws)
 
 
-def dissimilarity(problem: Objective, x: Tensor | None = None) -> float:
+def dissimilarity(problem: Measurable, x: Tensor | None = None) -> float:
     """zeta^2, the mean over workers of |grad f_i(x) - grad F(x)|^2 at `x` (d,) (default x0); exact."""
     return gradient_dissimilarity(problem, problem.n, x)
 

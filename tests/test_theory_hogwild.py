@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asgd_lib import theory
-from asgd_lib.problems import LogisticRegression
+from asgd_lib.problems import LeastSquares, LogisticRegression, Softmax
 from asgd_lib.rules import HogwildLocal
 
 
@@ -86,3 +86,17 @@ def test_logistic_facts_are_those_of_autograd():
     assert facts.within.min() >= 0
     with pytest.raises(ValueError, match="Newton's method has not converged in 1 steps"):
         theory.logistic_facts(problem, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (LogisticRegression, {"intercept": False}, "a LogisticRegression without an intercept"),
+        (LeastSquares, {"intercept": True}, "a LeastSquares with an intercept"),
+        (Softmax, {}, "a Softmax with an intercept"),
+    ],
+)
+def test_the_facts_of_another_problem_are_refused(kind, options, words):
+    problem = kind(torch.eye(4), torch.tensor([0, 1, 0, 1]), [np.arange(4)], batch=1, l2=0.1, **options)
+    with pytest.raises(ValueError, match=f"must be a LogisticRegression with an intercept, or these are not its facts; got {words}"):
+        theory.logistic_facts(problem)

@@ -118,6 +118,8 @@ class Regression(Protocol):
 
     n: int
     l2: float
+    intercept: bool
+    curvature: float  # of the loss in the score, at most: 1/4
     X: Any
     y: Any
 
@@ -128,8 +130,11 @@ class Regression(Protocol):
 def logistic_facts(problem: Regression, steps: int = 30) -> LogisticFacts:
     """The constants of a `problems.LogisticRegression` with an intercept, `l2` > 0 and minibatches of 1, from its data, by Newton's method.
 
-    Source: derived. Raises ValueError where Newton's method has not converged after `steps` steps.
+    Source: derived. Raises ValueError for other problems, and where Newton's method has not converged after `steps` steps.
     """
+    if problem.curvature != 0.25 or not problem.intercept:
+        kind = f"{type(problem).__name__} {'with' if problem.intercept else 'without'} an intercept"
+        raise ValueError(f"problem must be a LogisticRegression with an intercept, or these are not its facts; got a {kind}.")
     positive("l2", problem.l2)
     own = [problem.samples_of(c).numpy() for c in range(problem.n)]
     X, y = problem.X.double().numpy(), problem.y.numpy()

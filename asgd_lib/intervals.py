@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from asgd_lib.arguments import guard
+from asgd_lib.checks import inside
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,8 +34,7 @@ def interval(samples: ArrayLike | DataFrame, level: float = 0.95, log: bool = Fa
     values = np.asarray(samples, dtype=float)
     if values.ndim == 0 or values.shape[0] < 2:
         raise ValueError(f"An interval over seeds needs at least 2 samples; got shape {values.shape}. Run more seeds.")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1; got {level!r}.")
+    inside("level", level, 0.0, 1.0, open_low=True, open_high=True)
     if not np.isfinite(values).all():
         raise ValueError("An interval needs finite samples; got nan or inf (a run that diverged?). Claim.check takes them.")
     if log and (values <= 0).any():

@@ -24,6 +24,8 @@ def test_no_delays_before_the_table_is_full():
     assert tau.shape == rho.shape == (0, 2)
     with pytest.raises(ValueError, match="one length"):
         theory.dude_delays([0, 1], [0], 2)
+    with pytest.raises(ValueError, match="read must say how many arrivals came before"):
+        theory.dude_delays([0, 1], [0, 2], 2)
 
 
 @pytest.mark.parametrize("seconds", [(1.0, 1.0, 1.0), (1.0, 1.5, 2.0, 5.0, 11.0)])

@@ -127,6 +127,8 @@ def test_the_rate_of_delay_adaptive_asgd_bounds_tuned_asgd_on_quadratics(n, sigm
         (lambda: theory.fixed_point(np.zeros((3, 2)), np.ones((3, 2)), np.ones(3)), "no single fixed point"),
         (lambda: theory.measured_adaptive_weights([0, 1], [0], 2), "vectors of one length"),
         (lambda: theory.measured_adaptive_weights([0, 2], [0, 1], 2), "worker must be"),
+        (lambda: theory.measured_adaptive_weights([0, 0.5], [0, 1], 2), "worker must be whole numbers; got 0.5"),
+        (lambda: theory.dude_delays([0, 0.5], [0, 1], 2), "worker must be whole numbers; got 0.5"),
         (lambda: theory.noise_floor(2.5, [1.0], 1.0), "take a smaller lr"),
         (lambda: theory.noise_floor(1e-9, [1.0], 1.0), "too small to integrate"),
         (lambda: theory.delay_tail_bound(4, 0), "delay must be"),
@@ -143,6 +145,10 @@ def test_a_senseless_argument_is_refused_in_a_sentence(call, words):
 
 def test_arguments_may_be_tensors_or_arrays():
     assert theory.throughput_ratio(torch.tensor([1.0, 2.0])) == theory.throughput_ratio(np.array([1.0, 2.0])) == 1.5
+
+
+def test_the_columns_of_a_trace_may_be_floats_as_a_table_has_them():
+    assert theory.measured_adaptive_weights([0.0, 1.0], [0.0, 1.0], 2).tolist() == [0.5, 0.5]
 
 
 def test_one_worker_may_be_a_number():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asgd_lib.checks import count, positive
+from asgd_lib.checks import count, inside, positive
 
 
 def delay_sum(n: int, arrivals: int) -> int:
@@ -92,3 +92,15 @@ def delay_weights_dude(n: int) -> NDArray[np.float64]:
     weights = np.zeros(2 * count("n", n) - 1)
     weights[n - 1 :] = 1.0 / n
     return weights
+
+
+def worker_column(worker: ArrayLike, n: int, **beside: ArrayLike) -> NDArray[np.int64]:
+    """`worker` (E,) as whole numbers; ValueError unless they are from 0 to n - 1, as many as there are of the one column `beside`."""
+    ((name, other),) = beside.items()
+    worker, other = np.asarray(worker), np.asarray(other)
+    if worker.ndim != 1 or worker.shape != other.shape or not len(worker):
+        raise ValueError(f"worker and {name} must be vectors of one length, and not empty; got {worker.shape} and {other.shape}.")
+    inside("worker", worker, 0, count("n", n) - 1)
+    if (worker != np.floor(worker)).any():
+        raise ValueError(f"worker must be whole numbers; got {worker[worker != np.floor(worker)][0]}.")
+    return worker.astype(np.int64)

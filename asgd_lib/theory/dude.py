@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asgd_lib.checks import count, inside, non_negative, positive
+from asgd_lib.checks import count, non_negative, positive
+from asgd_lib.theory.delays import worker_column
 
 
 def dude_delays(worker: ArrayLike, read: ArrayLike, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -17,11 +18,10 @@ def dude_delays(worker: ArrayLike, read: ArrayLike, n: int) -> tuple[NDArray[np.
     gradient at the model of the step before, rho = 0 for one that has just come. Source: arXiv:2405.16966, the dual
     delays; from the definitions.
     """
-    worker, read = np.asarray(worker), np.asarray(read)
-    if worker.ndim != 1 or worker.shape != read.shape:
-        raise ValueError(f"worker and read must be vectors of one length; got {worker.shape} and {read.shape}.")
-    inside("worker", worker, 0, count("n", n) - 1)
+    worker, read = worker_column(worker, n, read=read), np.asarray(read)
     step = np.arange(len(worker))[:, None]
+    if ((read < 0) | (read > step[:, 0])).any():
+        raise ValueError("read must say how many arrivals came before each job's model was read: from 0 to those before its own.")
     last = np.maximum.accumulate(np.where(worker[:, None] == np.arange(n), step, -1))
     full = last.min(axis=1, initial=len(worker)) >= 0
     return (step + 1 - read[last])[full], (step - last)[full]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asgd_lib.checks import count, finite, inside, non_negative, positive
-from asgd_lib.theory.delays import arrival_shares
+from asgd_lib.checks import count, finite, non_negative, positive
+from asgd_lib.theory.delays import arrival_shares, worker_column
 
 
 def uniform_weights(n: int) -> NDArray[np.float64]:
@@ -35,12 +35,8 @@ def measured_adaptive_weights(worker: ArrayLike, delays: ArrayLike, n: int) -> N
     `worker` (E,) and `delays` (E,) of the arrivals, fresh = 0 (tau = delay + 1): `trace.worker` and `trace.delays`.
     Source: derived from the step lr min(1, n / tau). Raises ValueError where shapes do not fit.
     """
-    worker, delays = np.asarray(worker), np.asarray(delays)
-    if worker.ndim != 1 or worker.shape != delays.shape or not len(worker):
-        shapes = f"{worker.shape} and {delays.shape}"
-        raise ValueError(f"worker and delays must be vectors of one length, and not empty; got {shapes}.")
+    worker, delays = worker_column(worker, n, delays=delays), np.asarray(delays)
     non_negative("delays", delays)
-    inside("worker", worker, 0, count("n", n) - 1)
     return np.bincount(worker, np.minimum(1.0, n / (delays + 1.0)), minlength=n) / len(worker)
 
 

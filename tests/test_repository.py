@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -213,3 +214,15 @@ def test_notebook_is_committed_as_it_ran(notebook):
     assert not [output.text for output in outputs if output.get("name") == "stderr"], "a committed warning"
     assert "papermill" not in notebook.metadata
     assert not [cell for cell in notebook.cells if {"papermill", "execution"} & set(cell.metadata)]
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name[0].isdigit()], ids=lambda path: path.stem)
+def test_every_section_is_there_and_every_claim_is_argued(path):
+    prose = "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "markdown")
+    sections = [int(number) for number in re.findall(r"^## (\d+)\.", prose, re.MULTILINE)]
+    assert sections == list(range(1, len(sections) + 1))
+    text = "\n".join(line for line in prose.splitlines() if not line.startswith("|"))
+    spans = [(m[1], range(int(m[2]), int(m[3]) + 1)) for m in re.finditer(r"\b([A-Z])(\d+) to \1?(\d+)\b", text)]
+    argued = set(re.findall(r"\b[A-Z]\d+\b", text)) | {f"{letter}{number}" for letter, numbers in spans for number in numbers}
+    judged = json.loads((path.parent / "verdicts" / f"{path.stem}.json").read_text("utf-8"))["verdicts"]
+    assert {verdict["id"] for verdict in judged} <= argued

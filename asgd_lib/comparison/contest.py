@@ -67,7 +67,8 @@ def compare(
         raise ValueError("jobs must be a number of processes, or -1 for one a core, or None; got 0.")
     if set(judged) & set(tuned) or not judged or not tuned:
         raise ValueError(f"Tune on some seeds and judge on others, or luck is rewarded; got tuning_seeds {tuned} and seeds {judged}.")
-    work = [_Round(list(entries), scenario, every or scenario.problem.n, first_look, own_traces, trace_seed, cache) for scenario in scenarios]
+    luck = {"own_traces": own_traces, "trace_seed": trace_seed}
+    work = [_Round(list(entries), scenario, every or scenario.problem.n, first_look, luck, cache) for scenario in scenarios]
     parts = Parallel(n_jobs=jobs)(delayed(_play)(one, sorted(map(float, chosen)), tuned, judged) for one in work)
     return pd.concat(parts, ignore_index=True)
 
@@ -102,12 +103,10 @@ class _Round:
     """One scenario, and the runs that it takes."""
 
     def __init__(
-        self, entries: list[Entry], scenario: Scenario, every: int, first_look: float, own_traces: bool, trace_seed: int,
-        cache: str | os.PathLike | None,
-    ):  # fmt: skip
+        self, entries: list[Entry], scenario: Scenario, every: int, first_look: float, luck: dict[str, int], cache: str | os.PathLike | None
+    ):
         self.entries, self.scenario, self.every = entries, scenario, count("every", every)
-        self._first_look, self._cache = first_look, cache
-        self._traces = {"own_traces": own_traces, "trace_seed": trace_seed}
+        self._first_look, self._luck, self._cache = first_look, luck, cache
 
     def tune(self, lrs: list[float], seeds: list[int]) -> pd.DataFrame:
         """Scores (`outcomes`) of every entry at every step size; of those that are there early, only what the first look saw."""
@@ -132,6 +131,6 @@ class _Round:
         this, until = self.scenario, look * self.scenario.horizon
         history = sweep(
             methods, this.cluster, this.problem, until=until, seeds=seeds, every=self.every,
-            target=Target(this.metric, this.target, this.hold), cache=self._cache, jobs=1, progress=False, **self._traces,
+            target=Target(this.metric, this.target, this.hold), cache=self._cache, jobs=1, progress=False, **self._luck,
         )  # fmt: skip
         return outcomes(history, this.metric, this.target, this.hold, until, self.every)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from asgd_lib import rng
 from asgd_lib.checks import positive
@@ -13,7 +14,8 @@ from asgd_lib.checks import positive
 Clock = Callable[[int, int, float], tuple[float, bool]]  # what Cluster.clock returns
 
 _BLOCK = 32  # draws of one key
-_MOST = 8  # keys hashed at once
+_MOST = 8  # keys of a worker hashed at once
+_NEIGHBOURS = 32  # workers whose keys are hashed together: a small hash is nearly all overhead
 
 
 class Cluster(Protocol):
@@ -48,30 +50,37 @@ def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]
     return seconds
 
 
-def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None = None, n: int = 0) -> Callable[..., Any]:
+def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None = None) -> Callable[..., Any]:
     """A function (worker, index, ...) -> uniform draw u in (0, 1), or `value(worker, u)`; further arguments do not matter.
 
-    Draws are hashed in blocks, the first ones of `n` workers together; a worker gets more blocks at once the further it is, and only its
-    latest are kept.
+    Draws are hashed in blocks, together with those of neighbours who are as far; a worker gets more blocks at once the further it is, and
+    only its latest and its next ones are kept.
     """
     kept: dict[int, tuple[int, list]] = {}  # worker -> first index, values
+    ahead: dict[int, tuple[int, Tensor]] = {}  # worker -> block, the draws from there on
     prefix, nothing = rng.key(seed, rng.stream(stream)), (0, [])
 
-    def keep(worker: int, first: int, row: list[float]) -> list:
-        kept[worker] = first, row if value is None else [value(worker, u) for u in row]
-        return kept[worker][1]
+    def end(worker: int) -> int:
+        first, row = kept.get(worker, nothing)
+        return first + len(row)
+
+    def hashed(worker: int, block: int) -> list[float]:
+        if ahead.get(worker, (None,))[0] != block:
+            low = worker - worker % _NEIGHBOURS
+            peers = [w for w in range(low, low + _NEIGHBOURS) if w == worker or end(w) == block * _BLOCK]
+            blocks = torch.arange(block, block + min(block + 1, _MOST))
+            draws = rng.uniform(rng.key(torch.tensor(peers)[:, None], blocks, after=prefix), _BLOCK)
+            ahead.update(zip(peers, ((block, row) for row in draws.flatten(1)), strict=True))
+        return ahead.pop(worker)[1].tolist()
 
     def draw(worker: int, index: int, *_: float) -> Any:
         first, row = kept.get(worker, nothing)
         place = index - first
         if not 0 <= place < len(row):
             block, place = divmod(index, _BLOCK)
-            if not kept and worker < n:
-                for w, draws in enumerate(rng.uniform(rng.key(torch.arange(n), 0, after=prefix), _BLOCK).tolist()):
-                    keep(w, 0, draws)
-                return draw(worker, index)
-            blocks = torch.arange(block, block + min(block + 1, _MOST))
-            row = keep(worker, block * _BLOCK, rng.uniform(rng.key(worker, blocks, after=prefix), _BLOCK).flatten().tolist())
+            draws = hashed(worker, block)
+            row = draws if value is None else [value(worker, u) for u in draws]
+            kept[worker] = block * _BLOCK, row
         return row[place]
 
     return draw

@@ -28,7 +28,7 @@ class _Random:
             except OverflowError:
                 return math.inf, True
 
-        return uniforms(seed, "compute", answer, self.n)
+        return uniforms(seed, "compute", answer)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class _Drawn:
         self._worker, self._job = torch.tensor(trace.worker, device=device), torch.tensor(trace.job, device=device)
         self._ahead = max(1, _DRAW_BYTES // (len(seeds) * problem.draw_bytes)) if problem.draw_bytes else arrivals
         self._low = self._high = 0  # arrivals whose draws are at hand
-        self._draws: tuple[Tensor, ...] = ()
+        self._drawn: tuple[Tensor, ...] = ()  # their workers and draws
         self._models = problem.x0.new_empty(0)  # stacked models, call after call in the same memory
 
     def narrow(self, kept: Tensor) -> None:
@@ -98,23 +98,24 @@ class _Drawn:
 
     def _reach(self, e: int, last: int) -> None:
         """Drop the draws of arrivals before `e`, and make those up to `last` and some more."""
-        high = min(self._end, last + self._ahead)
-        new = self._problem.draws(self._worker[self._high : high], self._job[self._high : high], self._seeds)
-        old = [draw[e - self._low :] for draw in self._draws] if e < self._high else ()
-        self._draws = tuple(torch.cat(pair) for pair in zip(old, new, strict=True)) if old else new
-        self._low, self._high = min(e, self._high), high
+        low, high = min(e, self._high), min(self._end, last + self._ahead)
+        worker, job = self._worker[self._high : high], self._job[self._high : high]
+        new = worker, *self._problem.draws(worker, job, self._seeds)
+        old = [rows[low - self._low :] for rows in self._drawn] if low < self._high else ()
+        self._drawn = tuple(torch.cat(pair) for pair in zip(old, new, strict=True)) if old else new
+        self._low, self._high = low, high
 
     def __call__(self, e: int, now: list[int], models: list[Tensor]) -> tuple[Tensor, ...]:
         if now[-1] >= self._high:
             self._reach(e, now[-1] + 1)
-        L, S = self._L, len(self._seeds)
-        first, end, low = now[0], now[-1] + 1, self._low
-        if end - first == len(now):
-            worker, draws = self._worker[first:end], tuple(draw[first - low : end - low] for draw in self._draws)
+        m, L, S = len(now), self._L, len(self._seeds)
+        first = now[0] - self._low
+        if now[-1] - now[0] < m:
+            worker, *draws = (rows[first : first + m] for rows in self._drawn)
         else:
-            rows = torch.tensor(now, device=self._worker.device)
-            worker, draws = self._worker.index_select(0, rows), tuple(draw.index_select(0, rows - low) for draw in self._draws)
-        torch.stack(models, out=self._models.resize_(len(now), S * L, models[0].shape[-1]))
-        x = self._models.view(len(now), S, L, -1).transpose(1, 2)  # as a problem over data multiplies them: without a copy
-        grads = self._problem.grad_at(x, worker, draws)
-        return grads.transpose(1, 2).reshape(len(now), S * L, -1).unbind(0)
+            places = torch.from_numpy(np.array(now) - self._low).to(self._worker.device)
+            worker, *draws = (rows.index_select(0, places) for rows in self._drawn)
+        x = torch.stack(models, out=self._models.resize_(m, S * L, models[0].shape[-1]))
+        x = x.view(m, S, L, -1).transpose(1, 2)  # as a problem over data multiplies them: without a copy
+        grads = self._problem.grad_at(x, worker, tuple(draws))
+        return grads.transpose(1, 2).reshape(m, S * L, -1).unbind(0)

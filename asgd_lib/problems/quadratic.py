@@ -60,8 +60,9 @@ class Quadratic:
         return self.A.mean(0), self.b.mean(0)
 
     @cached_property
-    def _shifted(self) -> bool:
-        return bool(self.b.any())
+    def _rows(self) -> tuple[Tensor, Tensor | None]:
+        """A and b with places for the models (L, S) of a job; None where every b_i is zero."""
+        return self.A[:, None, None], self.b[:, None, None] if self.b.any() else None
 
     @cached_property
     def minimiser(self) -> Tensor:
@@ -100,9 +101,10 @@ class Quadratic:
 
     def grad_at(self, x: Tensor, worker: Tensor, draws: tuple[Tensor, ...]) -> Tensor:
         """Gradients (m, L, S, d) at models `x` (m, L, S, d): all L models of a job and seed meet the same noise."""
-        g = self._times(self.A.index_select(0, worker)[:, None, None], x)
-        if self._shifted:
-            g.sub_(self.b.index_select(0, worker)[:, None, None])
+        A, b = self._rows
+        g = self._times(A.index_select(0, worker), x)
+        if b is not None:
+            g.sub_(b.index_select(0, worker))
         return g.add_(draws[0].unsqueeze(1)) if draws else g
 
     def grad(self, x: Tensor, worker: Tensor, job: Tensor, seed: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(5,), (3, 7), (2, 40_000)])
+@pytest.mark.parametrize("shape", [(5,), (3, 7), (2, 200), (2, 40_000)])
 @pytest.mark.parametrize("name", OFFERED)
 def test_several_arrivals_at_once_are_the_same_one_after_the_other(name, shape, dtype):
     method, hyper = CASES[name]
@@ -38,9 +38,9 @@ def test_several_arrivals_at_once_are_the_same_one_after_the_other(name, shape, 
     rule = METHODS[method](lr, **hyper).rule
     generator = torch.Generator().manual_seed(0)
     x0 = torch.randn(shape, generator=generator, dtype=dtype)
-    grads = [torch.randn(shape, generator=generator, dtype=dtype) for _ in range(6)]
+    grads = [torch.randn(shape, generator=generator, dtype=dtype) for _ in range(23)]
     kept = [t.clone() for t in (x0, *grads)]
-    workers, read_k, seconds = [0, 1, 2, 3, 1, 0], [0] * 6, [1.0] * 6
+    workers, read_k, seconds = [0, 1, 2, 3, 1, 0] + [3, 1, 2, 0] * 4 + [2], [0] * 23, [1.0] * 23
     state = start = rule.init(x0, 4)
     plain = []
     for grad, worker, read, s in zip(grads, workers, read_k, seconds, strict=True):
@@ -50,8 +50,9 @@ def test_several_arrivals_at_once_are_the_same_one_after_the_other(name, shape, 
     for one, other in zip(plain, rule.receive_all(start, Arrivals(grads, workers, read_k, seconds)), strict=True):
         assert same(one, other)  # now: the next may be written over it
         together.append(other)
-    assert len(together) == 6 and all(torch.equal(one.x, other.x) for one, other in zip(plain, together, strict=True))
+    assert len(together) == 23 and all(torch.equal(one.x, other.x) for one, other in zip(plain, together, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(kept, (x0, *grads), strict=True))
+    assert all(state.x.untyped_storage().nbytes() <= max(state.x.nbytes, 32 << 10) for state in together)  # workers hold models for long
     held = {t.data_ptr() for state in together for t in tensors(state)}
     assert not held & {g.data_ptr() for g in grads}  # a gradient is a view into a block that somebody else will use again
 

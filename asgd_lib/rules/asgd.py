@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count as numbers
+from itertools import repeat
 from typing import NamedTuple
 
 from torch import Tensor
@@ -31,8 +33,7 @@ class SGD:
         return State(s.x - self.lr * a.grad, s.k + 1, s.n)
 
     def receive_all(self, s: State, a: Arrivals) -> Iterator[State]:
-        for k, x in enumerate(descend(s.x, self.lr, a.grads), s.k + 1):
-            yield State(x, k, s.n)
+        return map(State, descend(s.x, self.lr, a.grads), numbers(s.k + 1), repeat(s.n))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from asgd_lib.trace import Trace
 
+_BLOCK_BYTES = 32 << 10  # of models that are made together
+_LEAST = 8  # fewer are faster one by one
+
 
 class Arrival(NamedTuple):
     """One gradient at the server. `grad` may be a view into a larger block: clone what you keep for long."""
@@ -69,11 +72,33 @@ class Rule(Protocol):
 
 
 def descend(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> Iterator[Tensor]:
-    """The models x - lr g_1, x - lr g_1 - lr g_2, ...: each takes the memory of its step, which is in the caches."""
+    """The models x - lr g_1, x - lr g_1 - lr g_2, ...: small ones some in a block, which costs half as much where they are many.
+
+    A block lives until the last of its models has been used: who holds a model holds no more than _BLOCK_BYTES.
+    """
+    fit = _BLOCK_BYTES // max(x.nbytes, 1) if x.is_cpu and x.dtype == torch.float64 else 0  # in whose sums torch rounds after each term
+    most = max(fit, _LEAST - 1)
+    for first in range(0, len(grads), most):
+        some = grads[first : first + most]
+        models = _in_a_block(x, lr, some) if len(some) >= _LEAST else _one_by_one(x, lr, some)
+        for model in models:
+            yield model
+        x = model
+
+
+def _one_by_one(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> Iterator[Tensor]:
+    """Each model takes the memory of its step, which is in the caches."""
     for grad in grads:
         step = lr * grad
         x = torch.sub(x, step, out=step)
         yield x
+
+
+def _in_a_block(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> tuple[Tensor, ...]:
+    """Each model is the first one and its steps, added one after the other."""
+    block = torch.stack(grads).mul_(-lr)
+    block[0].add_(x)
+    return block.cumsum_(0).unbind(0)
 
 
 class Counter:

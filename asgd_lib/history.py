@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asgd_lib.arguments import guard
@@ -23,22 +24,21 @@ class History:
 
     def __init__(self, runs: Sequence[tuple[str, float, int]]):
         self._runs = pd.DataFrame(list(runs), columns=["method", "lr", "seed"])
-        self._looks: list[tuple[Tensor, list[float], dict[str, Tensor]]] = []  # of the batch under way
+        self._looks: list[tuple[NDArray, list[float], Mapping[str, NDArray]]] = []  # of the batch under way
         self._parts: list[dict[str, np.ndarray]] = []  # one entry a batch; a DataFrame a checkpoint would cost more than many arrivals
         self._x: dict[int, Tensor] = {}
         self._status = np.full(len(runs), "done", dtype=object)
 
-    def add(self, alive: Tensor, time: float, counts: Mapping[str, int], metrics: Mapping[str, Tensor]) -> None:
-        """One checkpoint of a batch, `alive` (R,) its runs that count: `counts` holds COUNTS, each metric is (R,)."""
-        own = {name: value.clone() for name, value in metrics.items()}  # a problem may use its memory again, or show a part of the models
-        self._looks.append((alive, [time, *(counts[name] for name in COUNTS)], own))
+    def add(self, alive: NDArray, time: float, counts: Mapping[str, int], metrics: Mapping[str, NDArray]) -> None:
+        """One checkpoint of a batch, `alive` (R,) its runs that count: `counts` holds COUNTS, each metric is (R,); arrays are kept."""
+        self._looks.append((alive, [time, *(counts[name] for name in COUNTS)], metrics))
 
     def end(self, runs: Sequence[int], x: Tensor, status: np.ndarray) -> None:
         """The numbers of the runs in the batch that was under way, their last models (R, d), and how each of them ended."""
-        alive = torch.stack([look[0] for look in self._looks], 1).numpy()  # (R, checkpoints): run by run is the order of the table
+        alive = np.stack([look[0] for look in self._looks], 1)  # (R, checkpoints): run by run is the order of the table
         same = zip(("time", *COUNTS), np.array([look[1] for look in self._looks]).T, strict=True)
         part = {"run": np.asarray(runs)[:, None]} | dict(same)
-        part |= {name: torch.stack([look[2][name] for look in self._looks], 1).double().numpy() for name in self._looks[0][2]}
+        part |= {name: np.stack([look[2][name] for look in self._looks], 1).astype(float) for name in self._looks[0][2]}
         self._parts.append({name: np.broadcast_to(column, alive.shape)[alive] for name, column in part.items()})
         self._looks = []
         self._x.update(zip(runs, x, strict=True))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from asgd_lib.arguments import guard
 from asgd_lib.checks import choice, finite, non_negative
@@ -36,17 +36,17 @@ class Watch:
 
     def __init__(self, target: Target, R: int):
         self._target = target
-        self._since = torch.full((R,), math.inf, dtype=torch.float64)  # s
+        self._since = np.full(R, math.inf)  # s
 
-    def arrived(self, time: float, metrics: Mapping[str, Tensor]) -> Tensor:
+    def arrived(self, time: float, metrics: Mapping[str, NDArray]) -> NDArray:
         """Which runs (R,) have arrived by their checkpoint at `time` seconds, where they have `metrics`, each (R,)."""
         choice("the target's metric", self._target.metric, tuple(metrics))
         value = metrics[self._target.metric]
         there = value >= self._target.value if self._target.rising else value <= self._target.value
-        self._since = torch.where(there, self._since.clamp_(max=time), math.inf)
+        self._since = np.where(there, np.minimum(self._since, time), math.inf)
         return self._since + self._target.hold <= time
 
-    def narrow(self, kept: Tensor) -> None:
+    def narrow(self, kept: NDArray) -> None:
         """From now on watch the runs `kept` alone."""
         self._since = self._since[kept]
 

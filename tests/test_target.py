@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from cases import RANDOM, every_method, quadratic
 from problem_cases import build
 from torch import Tensor
@@ -152,5 +151,5 @@ def test_a_target_is_a_number(wrong):
 def test_who_leaves_the_target_has_to_hold_it_anew():
     watch, seen = Watch(Target("loss", 1.0, hold=2.0), 2), []
     for time, loss in enumerate([[0.5, 2.0], [0.5, 1.0], [1.5, 0.5], [0.5, 0.5], [1.0, math.nan], [1.0, 0.0]]):
-        seen.append(watch.arrived(float(time), {"loss": torch.tensor(loss)}).tolist())
+        seen.append(watch.arrived(float(time), {"loss": np.array(loss)}).tolist())
     assert seen == [[False, False]] * 3 + [[False, True], [False, False], [True, False]]

@@ -66,10 +66,12 @@ def test_nobody_waits_for_a_dead_process_to_grant_quiet(tmp_path, monkeypatch):
     with quiet.measuring():
         assert (tmp_path / quiet.ASKED).exists()
     assert not (tmp_path / quiet.ASKED).exists()
-    monkeypatch.setenv(quiet.FOLDER, str(tmp_path / "gone"))
-    with quiet.measuring():
-        quiet.stay_awake()
-    assert not (tmp_path / "gone").exists()
+    monkeypatch.chdir(tmp_path)
+    for nowhere in ("gone", ""):
+        monkeypatch.setenv(quiet.FOLDER, nowhere)
+        with quiet.measuring():
+            quiet.stay_awake()
+    assert [path.name for path in tmp_path.iterdir()] == [quiet.ANSWERS]
 
 
 def test_a_question_that_cannot_be_written_down_is_a_sentence(tmp_path, monkeypatch):

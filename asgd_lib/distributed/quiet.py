@@ -26,7 +26,7 @@ def measuring() -> Iterator[None]:
     all as files in the folder that FOLDER names. Where it names none nobody is asked, and where `figures.py` has died nobody answers: the
     block begins at once. OSError where the question cannot be written down.
     """
-    if FOLDER not in os.environ or not (folder := Path(os.environ[FOLDER])).exists():
+    if (folder := _desk()) is None:
         yield
         return
     _note(folder / ASKED)
@@ -44,8 +44,14 @@ def stay_awake() -> None:
 
     For one that runs processes outside of `measuring`: stopped with their server, they would find all time limits exceeded.
     """
-    if FOLDER in os.environ and (folder := Path(os.environ[FOLDER])).exists():
+    if (folder := _desk()) is not None:
         _note(folder / AWAKE)
+
+
+def _desk() -> Path | None:
+    """The folder that FOLDER names, where there is one."""
+    folder = os.environ.get(FOLDER)
+    return Path(folder) if folder and os.path.exists(folder) else None
 
 
 def _note(path: Path) -> None:

@@ -76,6 +76,18 @@ def test_the_same_question_has_the_same_answer_in_any_order(cluster):
         assert {q: other(*q) for q in questions} != answers
 
 
+def test_workers_that_are_unequally_far_have_the_draws_of_each_alone():
+    n, luck = 150, random.Random(0)
+    far = [luck.choice((3, 40, 70, 300, 1000)) for _ in range(n)]
+    cluster, seen = clusters.Uniform((0.0001,) * n, 1.0), [[] for _ in range(n)]
+    clock = cluster.clock(5)
+    while left := [w for w in range(n) if len(seen[w]) < far[w]]:
+        for w in luck.choices(left, k=500):
+            seen[w].append(clock(w, len(seen[w]), 0.0)[0])
+    for w in (0, 1, 64, 127, 128, 149):
+        assert seen[w] == durations(cluster, w, len(seen[w]), seed=5).tolist()
+
+
 @pytest.mark.parametrize("cluster", TWO_WORKERS, ids=lambda c: type(c).__name__)
 def test_clusters_compare_and_show_their_numbers(cluster):
     assert cluster.n == 2 and cluster == cluster and type(cluster).__name__ in repr(cluster)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from asgd_lib import rng
 from asgd_lib.checks import positive
@@ -15,7 +16,7 @@ Clock = Callable[[int, int, float], tuple[float, bool]]  # what Cluster.clock re
 
 _BLOCK = 32  # draws of one key
 _MOST = 8  # keys of a worker hashed at once
-_NEIGHBOURS = 32  # workers whose keys are hashed together: a small hash is nearly all overhead
+_NEIGHBOURS = 128  # workers whose keys are hashed together: a small hash is nearly all overhead
 
 
 class Cluster(Protocol):
@@ -50,15 +51,19 @@ def per_worker(name: str, value: Any, n: int | None = None) -> tuple[float, ...]
     return seconds
 
 
-def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None = None) -> Callable[..., Any]:
+def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None = None, n: int = 0) -> Callable[..., Any]:
     """A function (worker, index, ...) -> uniform draw u in (0, 1), or `value(worker, u)`; further arguments do not matter.
 
-    Draws are hashed in blocks, together with those of neighbours who are as far; a worker gets more blocks at once the further it is, and
-    only its latest and its next ones are kept.
+    Draws are hashed in blocks, the first ones of `n` workers together and later ones with those of neighbours who are as far; a worker gets
+    more blocks at once the further it is, and only its latest and its next ones are kept.
     """
     kept: dict[int, tuple[int, list]] = {}  # worker -> first index, values
-    ahead: dict[int, tuple[int, Tensor]] = {}  # worker -> block, the draws from there on
+    ahead: dict[int, tuple[int, NDArray]] = {}  # worker -> block, the draws from there on
     prefix, nothing = rng.key(seed, rng.stream(stream)), (0, [])
+
+    def keep(worker: int, first: int, row: list[float]) -> list:
+        kept[worker] = first, row if value is None else [value(worker, u) for u in row]
+        return kept[worker][1]
 
     def end(worker: int) -> int:
         first, row = kept.get(worker, nothing)
@@ -69,8 +74,8 @@ def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None =
             low = worker - worker % _NEIGHBOURS
             peers = [w for w in range(low, low + _NEIGHBOURS) if w == worker or end(w) == block * _BLOCK]
             blocks = torch.arange(block, block + min(block + 1, _MOST))
-            draws = rng.uniform(rng.key(torch.tensor(peers)[:, None], blocks, after=prefix), _BLOCK)
-            ahead.update(zip(peers, ((block, row) for row in draws.flatten(1)), strict=True))
+            draws = rng.uniform(rng.key(torch.tensor(peers)[:, None], blocks, after=prefix), _BLOCK).flatten(1)
+            ahead.update(zip(peers, zip(repeat(block), draws.numpy()), strict=True))
         return ahead.pop(worker)[1].tolist()
 
     def draw(worker: int, index: int, *_: float) -> Any:
@@ -78,9 +83,11 @@ def uniforms(seed: int, stream: str, value: Callable[[int, float], Any] | None =
         place = index - first
         if not 0 <= place < len(row):
             block, place = divmod(index, _BLOCK)
-            draws = hashed(worker, block)
-            row = draws if value is None else [value(worker, u) for u in draws]
-            kept[worker] = block * _BLOCK, row
+            if not kept and worker < n:
+                for w, draws in enumerate(rng.uniform(rng.key(torch.arange(n), 0, after=prefix), _BLOCK).tolist()):
+                    keep(w, 0, draws)
+                return draw(worker, index)
+            row = keep(worker, block * _BLOCK, hashed(worker, block))
         return row[place]
 
     return draw

@@ -28,7 +28,7 @@ class _Random:
             except OverflowError:
                 return math.inf, True
 
-        return uniforms(seed, "compute", answer)
+        return uniforms(seed, "compute", answer, self.n)
 
 
 @dataclass(frozen=True)

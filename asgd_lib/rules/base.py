@@ -82,8 +82,8 @@ def descend(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> Iterator[Tens
         some = grads[first : first + most]
         models = _in_a_block(x, lr, some) if len(some) >= _LEAST else _one_by_one(x, lr, some)
         for model in models:
-            yield model
-        x = model
+            x = model  # and the one before is let go
+            yield x
 
 
 def _one_by_one(x: Tensor, lr: float | Tensor, grads: list[Tensor]) -> Iterator[Tensor]:

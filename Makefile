@@ -1,6 +1,6 @@
 # Everything starts here: `make` lists the targets. Needs Python 3.11; builds its own environment in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env compare figures figures-full test coverage mutants validate accept verdicts lint bench bench-peers lab site data clean lock
+.PHONY: help env compare figures figures-full test coverage mutants validate accept verdicts lint bench bench-peers lab site data clean lock audit
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
@@ -89,3 +89,10 @@ clean: ## remove caches and quick results; never .venv or results/full
 
 lock: ## resolve requirements.lock anew from pyproject.toml (needs uv)
 	@$(PY) scripts/lock.py
+
+audit: .audit/.stamp ## hold the pinned packages against PyPI's database of known vulnerabilities (needs the network; ARGS="-s osv")
+	@PYTHONPATH="$(CURDIR)/.audit" $(PY) -m pip_audit --requirement requirements.lock --no-deps --disable-pip --strict $(ARGS)
+
+.audit/.stamp: $(STAMP)
+	@$(PY) -m pip --no-input install -q --upgrade --target .audit pip-audit==2.10.1
+	@touch $@

@@ -55,9 +55,10 @@ class TorchModule(Samples):
         self._load(x)
         return self.module(X)
 
-    def _mean_grad(
+    def _gradient(
         self, x: Tensor, X: Tensor, y: Tensor, weight: Tensor | None = None, out: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """The losses of samples, the gradient of their sum with these weights (None: of their mean), and the module's output."""
         with torch.enable_grad():
             output = self._forward(x, X)
             values = self.loss(output, y)
@@ -65,15 +66,21 @@ class TorchModule(Samples):
                 raise ValueError(f'The loss must return one value a sample, shape {tuple(y.shape)}; use reduction="none".')
             weight = torch.full_like(values, 1 / len(values)) if weight is None else weight
             grads = torch.autograd.grad(values, self._parameters, weight, allow_unused=True, materialize_grads=True)
-        return values.detach() @ weight, torch.cat([g.flatten() for g in grads], out=out), output.detach()
+        return values, torch.cat([g.flatten() for g in grads], out=out), output
 
     def _batch_grad(self, x, X, y, out):
         for models, inputs, targets, grads in zip(x, X, y, out, strict=True):
             for row, g in zip(models, grads, strict=True):
-                self._mean_grad(row, inputs, targets, out=g[: len(row)])
+                self._gradient(row, inputs, targets, out=g[: len(row)])
 
     def _evaluate(self, x, X, y, weight):
-        loss, grad, output = (torch.stack(column) for column in zip(*(self._mean_grad(row, X, y, weight) for row in x), strict=True))
+        losses, grads, outputs = [], [], []
+        for row in x:
+            values, grad, output = self._gradient(row, X, y, weight)
+            losses.append(values.detach() @ weight)
+            grads.append(grad)
+            outputs.append(output.detach())
+        loss, grad, output = map(torch.stack, (losses, grads, outputs))
         return loss, grad, output.mT if self.classifies else output
 
     def _predict(self, x, X):

@@ -17,6 +17,7 @@ import nbformat
 import notebook_kernel
 import psutil
 import pytest
+import standstill
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from asgd_lib.distributed import quiet
@@ -166,6 +167,23 @@ def test_the_others_stand_still_while_a_notebook_measures_and_then_go_on(tmp_pat
     for began, ended in (moments[:2], moments[2:]):
         assert [tick for tick in ticks if tick < began] and not [tick for tick in ticks if began < tick < ended]
         assert [tick for tick in ticks if tick > ended]
+
+
+def test_children_of_kernels_stand_still_too():
+    parent = psutil.Popen(["sh", "-c", "sh -c 'sleep 60; :'; :"])
+    still = standstill.Standstill()
+    try:
+        while len(family := parent.children(recursive=True)) < 2:
+            time.sleep(0.01)
+        still.begin([parent.pid])
+        assert {one.status() for one in family} == {psutil.STATUS_STOPPED} and parent.status() == psutil.STATUS_SLEEPING
+        still.end()
+        while psutil.STATUS_STOPPED in [one.status() for one in family]:
+            time.sleep(0.01)
+    finally:
+        for one in [parent, *family]:
+            one.kill()
+        parent.wait()
 
 
 def test_two_measure_one_after_the_other(tmp_path, monkeypatch):

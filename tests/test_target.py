@@ -12,6 +12,7 @@ from problem_cases import build
 from torch import Tensor
 
 from asgd_lib import METHODS, Method, Target, clusters, replay, simulate
+from asgd_lib.batch import Batch
 from asgd_lib.history import time_to
 from asgd_lib.policies import Greedy
 from asgd_lib.sweep import sweep, variants
@@ -106,6 +107,18 @@ def test_a_state_that_cannot_be_cut_goes_on_whole(what):
     one, other = (replay(trace, some, quadratic(sigma=0.5), every=20) for some in (methods, plain))
     pd.testing.assert_frame_equal(one.drop(columns="method"), other.drop(columns="method"), check_exact=True)
     assert (one["status"] == "diverged").any()
+
+
+def test_who_has_arrived_is_computed_no_longer(monkeypatch):
+    """Nobody diverges here: these runs leave because they are there."""
+    left, narrow = [], Batch.narrow
+    monkeypatch.setattr(Batch, "narrow", lambda batch, e, kept: left.append(len(kept)) or narrow(batch, e, kept))
+    problem = quadratic(sigma=0.5)
+    methods = [METHODS["asgd"](lr) for lr in (0.001, 0.05, 0.1)]
+    start = float(problem.metrics(problem.x0[None])["gap"])
+    trace = simulate(RANDOM, methods[0], arrivals=200, seed=1)
+    history = replay(trace, methods, problem, seeds=(0, 1), every=EVERY, target=Target("gap", 0.3 * start))
+    assert set(history["status"]) == {"reached", "done"} and left and left[-1] == 2
 
 
 def test_as_many_runs_as_workers_are_not_cut():

@@ -171,15 +171,21 @@ def test_the_others_stand_still_while_a_notebook_measures_and_then_go_on(tmp_pat
 
 def test_children_of_kernels_stand_still_too():
     parent = psutil.Popen(["sh", "-c", "sh -c 'sleep 60; :'; :"])
-    still = standstill.Standstill()
+    still, deadline = standstill.Standstill(), time.monotonic() + 60
+
+    def until(statuses):
+        while {one.status() == psutil.STATUS_STOPPED for one in family} != statuses:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     try:
         while len(family := parent.children(recursive=True)) < 2:
             time.sleep(0.01)
         still.begin([parent.pid])
-        assert {one.status() for one in family} == {psutil.STATUS_STOPPED} and parent.status() == psutil.STATUS_SLEEPING
+        until({True})
+        assert parent.status() != psutil.STATUS_STOPPED
         still.end()
-        while psutil.STATUS_STOPPED in [one.status() for one in family]:
-            time.sleep(0.01)
+        until({False})
     finally:
         for one in [parent, *family]:
             one.kill()

@@ -50,14 +50,16 @@ class _Table:
         return TableState(s.x - self.lr * g, s.k + 1, s.n, g, table, (), True)
 
     def receive_all(self, s: TableState, a: Arrivals) -> Iterator[TableState]:
-        """The same where nobody waits, with the new row and mean written over the old ones, whose memory is in the caches already."""
+        """The same where nobody waits; a row is its own change on the way to the new gradient, while it is in the caches, and the mean
+        is written over the old one.
+        """
         n = torch.tensor(float(s.n), dtype=s.x.dtype, device=s.x.device)
-        change = torch.empty_like(s.g)
         for grad, i, read_k, seconds in zip(*a, strict=True):
             if s.full and s.n > 1 and self.batch_size(s) == 1:
-                torch.sub(grad, s.table[i], out=change)
-                s.table[i].copy_(grad)
-                step = self.lr * s.g.addcdiv_(change, n)
+                row = s.table[i]
+                s.g.addcdiv_(torch.sub(grad, row, out=row), n)
+                row.copy_(grad)
+                step = self.lr * s.g
                 s = TableState(torch.sub(s.x, step, out=step), s.k + 1, s.n, s.g, s.table, (), True)
             else:
                 s = self.receive(s, Arrival(grad, i, s.k - read_k, seconds))

@@ -18,6 +18,7 @@ from asgd_lib.batch import Batch
 from asgd_lib.checks import count, positive
 from asgd_lib.fingerprint import content_key
 from asgd_lib.history import History
+from asgd_lib.inference import without_autograd
 from asgd_lib.methods import Method
 from asgd_lib.problems import Problem
 from asgd_lib.rules import Rule, over_runs
@@ -83,7 +84,7 @@ def replay(
         run_seeds = torch.tensor(seeds, device=problem.x0.device)
         job_bytes = R * problem.gradient_bytes - (R - len(seeds)) * getattr(problem, "shared_bytes", 0)
         chunk = _jobs(job_bytes, torch.get_num_threads()) if jobs_per_call is None else jobs_per_call
-        with torch.no_grad():
+        with without_autograd(problem, batch_rule):
             chunk = count("jobs_per_call", chunk)
             _run(trace, batch_rule, problem, run_seeds, every, arrivals, target, chunk, deadline, history, runs, report)
     return history.frame()

@@ -26,7 +26,7 @@ MODULES = sorted((ROOT / "asgd_lib").rglob("*.py"))
 # Who may know whom (DESIGN.md, Layers): only names further up. A new module has to be given its place here.
 LAYERS = [
     {"rng", "trace", "clusters", "partition", "data", "provenance", "checks", "atomic", "parameters", "shortcuts", "spelling"}
-    | {"interruption", "fingerprint", "arguments", "cache", "journal", "final_models", "target", "locks"},
+    | {"interruption", "fingerprint", "arguments", "cache", "journal", "inference", "final_models", "target", "locks"},
     {"rules", "policies", "stopping", "problems", "wavefront"},
     {"methods", "user_method", "history", "dispatch", "transfers", "batch"},
     {"simulator", "replayer", "distributed"},

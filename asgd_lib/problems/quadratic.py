@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asgd_lib import rng
 from asgd_lib.checks import finite, non_negative
+from asgd_lib.inference import lasting
 
 _NOISE = rng.stream("quadratic noise")
 
@@ -64,7 +65,7 @@ class Quadratic:
         """A and b with places for the models (L, S) of a job; None where every b_i is zero."""
         return self.A[:, None, None], self.b[:, None, None] if self.b.any() else None
 
-    @cached_property
+    @lasting
     def minimiser(self) -> Tensor:
         a, b = self._mean
         return b / a if self.diagonal else torch.linalg.solve(a, b)

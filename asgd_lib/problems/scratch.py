@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 
+import torch
 from torch import Tensor
 
 
@@ -18,7 +19,8 @@ class Scratch:
         """An uninitialised tensor of the dtype and device of `like`; whoever asks for the same name next gets the same memory."""
         size, buffers = math.prod(shape), vars(self._own)
         flat = buffers.get(name)
-        if flat is None or flat.numel() < size or flat.dtype != like.dtype or flat.device != like.device:
+        fits = flat is not None and flat.numel() >= size and flat.dtype == like.dtype and flat.device == like.device
+        if not fits or flat.is_inference() != torch.is_inference_mode_enabled():  # what one mode makes, the other may not write into
             flat = buffers[name] = like.new_empty(size)
         return flat[:size].view(shape)
 

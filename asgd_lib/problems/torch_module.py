@@ -25,6 +25,8 @@ class TorchModule(Samples):
     a server is undefined (use GroupNorm).
     """
 
+    by_autograd = True
+
     def __init__(
         self, module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], X: ArrayLike, y: ArrayLike, parts: Sequence[Sequence[Any]],
         batch: int = 32, l2: float = 0.0, *, test: Sequence[Any] | None = None,

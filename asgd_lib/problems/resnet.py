@@ -43,6 +43,7 @@ class ResNet(TorchModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(init_seed)
             module = residual_network(channels, side, classes_of(torch.as_tensor(y)), blocks, width)
+        module = module.to(memory_format=torch.channels_last)  # as SmallCNN's
         super().__init__(module, nn.CrossEntropyLoss(reduction="none"), X, y, parts, batch, l2, test=test)
 
 

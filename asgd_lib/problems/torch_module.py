@@ -109,4 +109,5 @@ class SmallCNN(TorchModule):
                 nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
                 nn.Flatten(), nn.Linear(16 * (side // 4) ** 2, classes_of(torch.as_tensor(y))),
             )  # fmt: skip
+        module = module.to(memory_format=torch.channels_last)  # the order in memory in which convolutions and pools are fastest
         super().__init__(module, nn.CrossEntropyLoss(reduction="none"), X, y, parts, batch, l2, test=test)

@@ -27,8 +27,6 @@ from standstill import Standstill
 from asgd_lib.distributed import quiet
 from asgd_lib.locks import alone
 
-SETTLED = 20.0  # s after which a kernel has started: stopped before, it would be given up
-
 
 @dataclass
 class Run:
@@ -54,7 +52,7 @@ class Run:
     @property
     def can_stand_still(self) -> bool:
         """Whether others may measure beside it."""
-        return self.asks or (time.monotonic() - self.began > SETTLED and not (self.desk / quiet.AWAKE).exists())
+        return self.asks or ((self.desk / quiet.STARTED).exists() and not (self.desk / quiet.AWAKE).exists())
 
 
 def longest_first(notebooks: list[Path]) -> list[Path]:

@@ -14,9 +14,12 @@ import uuid
 from pathlib import Path
 
 import nbval.kernel
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from jupyter_core.paths import jupyter_runtime_dir
 from traitlets import default
+
+from asgd_lib.distributed import quiet
 
 
 class OverFiles:
@@ -37,6 +40,18 @@ class FileKernelManager(OverFiles, KernelManager):
 
 class AsyncFileKernelManager(OverFiles, AsyncKernelManager):
     """The kind that papermill starts."""
+
+    @default("client_factory")
+    def _telling(self) -> type:
+        return TellingClient
+
+
+class TellingClient(AsyncKernelClient):
+    """Tells `figures.py` that the kernel answers."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        await super().wait_for_ready(timeout)
+        quiet.started()
 
 
 def start_again_once(start):

@@ -152,18 +152,17 @@ def measure():
 """
 
 
-def together(folder, monkeypatch, **sources):
+def together(folder, **sources):
     """The numbers that each of these notebooks prints when all run at once."""
-    monkeypatch.setattr(figures, "SETTLED", 0.0)
     paths = [write(folder / f"{name}.ipynb", TICKS.format(here=str(folder)) + source) for name, source in sources.items()]
     (folder / "out").mkdir()
     assert figures.run_all(paths, "quick", folder / "out", jobs=len(paths)) == []
     return [[float(word) for word in printed(folder / "out" / path.name).split()] for path in paths]
 
 
-def test_the_others_stand_still_while_a_notebook_measures_and_then_go_on(tmp_path, monkeypatch):
+def test_the_others_stand_still_while_a_notebook_measures_and_then_go_on(tmp_path):
     measures = "wait('ticking')\ntime.sleep(0.1)\nmeasure()\ntime.sleep(0.2)\nmeasure()\ntime.sleep(0.2)\n(here / 'over').touch()"
-    moments, ticks = together(tmp_path, monkeypatch, a=measures, b="tick('ticking')")
+    moments, ticks = together(tmp_path, a=measures, b="tick('ticking')")
     for began, ended in (moments[:2], moments[2:]):
         assert [tick for tick in ticks if tick < began] and not [tick for tick in ticks if began < tick < ended]
         assert [tick for tick in ticks if tick > ended]
@@ -192,22 +191,22 @@ def test_children_of_kernels_stand_still_too():
         parent.wait()
 
 
-def test_two_measure_one_after_the_other(tmp_path, monkeypatch):
-    moments = together(tmp_path, monkeypatch, a="measure()", b="measure()")
+def test_two_measure_one_after_the_other(tmp_path):
+    moments = together(tmp_path, a="measure()", b="measure()")
     (_, ended), (began, _) = sorted(moments)
     assert ended <= began
 
 
-def test_who_stays_awake_is_waited_for(tmp_path, monkeypatch):
+def test_who_stays_awake_is_waited_for(tmp_path):
     awake = "quiet.stay_awake()\ntick('ticking', seconds=0.5)"
-    (began, _), ticks = together(tmp_path, monkeypatch, a="wait('ticking')\nmeasure()", b=awake)
+    (began, _), ticks = together(tmp_path, a="wait('ticking')\nmeasure()", b=awake)
     assert len(ticks) > 10 and ticks[-1] < began
 
 
 def test_a_kernel_is_not_stopped_before_it_has_started(tmp_path):
     run = figures.Run(tmp_path / "a.ipynb", tmp_path, None, time.monotonic(), tmp_path / "a.log", tmp_path)
     assert not run.can_stand_still
-    run.began -= figures.SETTLED
+    (tmp_path / quiet.STARTED).touch()
     assert run.can_stand_still
     (tmp_path / quiet.AWAKE).touch()
     assert not run.can_stand_still

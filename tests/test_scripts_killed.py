@@ -32,7 +32,7 @@ def test_notebooks_and_kernels_end_when_figures_is_killed(tmp_path):
     sleeps = write(tmp_path / "a.ipynb", f"{first}here.touch()\ntime.sleep(600)")
     measures = f"{first}from asgd_lib.distributed import quiet\nwhile not here.exists():\n    time.sleep(0.05)\n"
     measures = write(tmp_path / "b.ipynb", f"{measures}with quiet.measuring():\n    began.touch()\n    time.sleep(600)")
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import figures; figures.SETTLED = 0.0; "
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import figures; "
     notebooks = ", ".join(f"figures.Path({str(path)!r})" for path in (sleeps, measures))
     code += f"figures.run_all([{notebooks}], 'quick', figures.Path({str(out)!r}), jobs=2)"
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ from asgd_lib.atomic import writes
 
 FOLDER = "ASGD_QUIET"
 """Environment variable: the folder in which a notebook asks, and is answered."""
-ASKED, GRANTED, AWAKE = "asked", "granted", "awake"
+STARTED, ASKED, GRANTED, AWAKE = "started", "asked", "granted", "awake"
 ANSWERS = "answers"
 """The file in that folder with the number of the process that answers."""
 _TICK = 0.05  # s between looks for the answer
@@ -37,6 +37,12 @@ def measuring() -> Iterator[None]:
     finally:
         for word in (ASKED, GRANTED):  # in this order, or it would seem to ask again
             (folder / word).unlink(missing_ok=True)
+
+
+def started() -> None:
+    """Whoever runs a notebook says so once its kernel answers; from then on it may stand still. Stopped before, it would be given up."""
+    if (folder := _desk()) is not None:
+        _note(folder / STARTED)
 
 
 def stay_awake() -> None:

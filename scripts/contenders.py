@@ -13,13 +13,17 @@ import re
 import resource
 import sys
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import asgd_lib as asgd
-from asgd_lib.rules.base import descend
+from asgd_lib.rules import SGD
+from asgd_lib.rules.base import Arrivals, descend
 
 WORKLOADS = ("quadratic d=100, noisy", "softmax, digits", "softmax 784-10", "MLP 784-128-10", "CNN, digits")
 LR = 0.01
@@ -50,7 +54,7 @@ def workload(name: str, n: int, rows: int = 20_000) -> tuple[asgd.problems.Probl
     if name.startswith("MLP"):
         return asgd.problems.MLP(X, y, parts), nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     problem = asgd.problems.SmallCNN(X, y, parts)
-    return problem, problem.module
+    return problem, copy.deepcopy(problem.module).to(memory_format=torch.contiguous_format)  # as torch makes it
 
 
 def cluster(n: int, sigma: float = 1.0) -> asgd.clusters.Cluster:
@@ -93,9 +97,30 @@ def plain_loop(problem, module: nn.Module, n: int, arrivals: int) -> None:
         begun[w] += 1
 
 
+class KeptState(NamedTuple):
+    x: Tensor
+    k: int
+    n: int
+    table: list[Tensor]  # each worker's last gradient
+
+
+@dataclass(frozen=True)
+class Kept(SGD):
+    """Asynchronous SGD whose server also copies each gradient into its worker's row, and reads none: the least that a table costs."""
+
+    def init(self, x0: Tensor, n: int) -> KeptState:
+        return KeptState(x0, 0, n, [torch.zeros_like(x0) for _ in range(n)])
+
+    def receive_all(self, s: KeptState, a: Arrivals) -> Iterator[KeptState]:
+        for grad, worker, x in zip(a.grads, a.workers, descend(s.x, self.lr, a.grads), strict=True):
+            s.table[worker].copy_(grad)
+            s = KeptState(x, s.k + 1, s.n, s.table)
+            yield s
+
+
 def replayed(problem, n: int, arrivals: int, name: str = "asgd", sigma: float = 1.0) -> None:
-    """The same by `simulate` and `replay`."""
-    method = asgd.METHODS[name](lr=LR)
+    """The same by `simulate` and `replay`, or another method of the table, or "kept"."""
+    method = replace(asgd.METHODS["asgd"](lr=LR), rule=Kept(LR)) if name == "kept" else asgd.METHODS[name](lr=LR)
     asgd.replay(asgd.simulate(cluster(n, sigma), method, arrivals=arrivals), method, problem, every=arrivals)
 
 

@@ -109,6 +109,15 @@ def test_the_plain_loop_computes_the_problems_gradient(name):
     torch.testing.assert_close(problem.full_grad(x, 1), expected, rtol=1e-3, atol=1e-5)
 
 
+def test_keeping_rows_changes_no_model(monkeypatch):
+    ends, replay = [], asgd.replay
+    monkeypatch.setattr(asgd, "replay", lambda *a, **k: ends.append(replay(*a, **k).attrs["x"]))
+    problem, _ = contenders.workload("softmax, digits", 7)
+    for name in ("asgd", "kept"):
+        contenders.replayed(problem, 7, 60, name)
+    assert torch.equal(*ends)
+
+
 def test_the_gradients_alone_are_as_many_as_replays(monkeypatch):
     problem, _ = contenders.workload("softmax, digits", 7)
     sizes = contenders.calls(problem, 7, 300)
@@ -132,9 +141,12 @@ def test_ratios_are_taken_in_turns_and_the_least_time_counts(monkeypatch):
     assert order == ["a", "b", "a", "b"] and best == {"a": 2.0, "b": 10.0}
 
 
-def test_one_module_serves_both_sides_of_the_cnn():
+def test_one_network_serves_both_sides_of_the_cnn_whose_weights_lie_as_each_would_have_them():
     problem, module = contenders.workload("CNN, digits", 4)
-    assert module is problem.module and isinstance(problem, asgd.problems.SmallCNN)
+    assert isinstance(problem, asgd.problems.SmallCNN)
+    for mine, plain in zip(problem.module.parameters(), module.parameters(), strict=True):
+        assert torch.equal(mine, plain) and plain.is_contiguous()
+    assert problem.module[4].weight.is_contiguous(memory_format=torch.channels_last) and not problem.module[4].weight.is_contiguous()
 
 
 def test_a_peer_that_cannot_be_had_is_named_with_its_reason_and_the_rest_is_measured(tmp_path, monkeypatch):

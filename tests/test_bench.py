@@ -15,6 +15,7 @@ import torch
 from bench_asked import asked
 
 import asgd_lib as asgd
+from asgd_lib.rules.base import Arrivals
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("bench.json", "serve.json", "peers.json")
@@ -107,6 +108,12 @@ def test_the_plain_loop_computes_the_problems_gradient(name):
         loss = torch.nn.functional.cross_entropy(module(problem.X[rows]), problem.y[rows])
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(module.parameters()))])
     torch.testing.assert_close(problem.full_grad(x, 1), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_each_row_that_is_kept_holds_its_workers_last_gradient():
+    rule, grads = contenders.Kept(0.1), list(torch.eye(4))
+    *_, last = rule.receive_all(rule.init(torch.zeros(4), 3), Arrivals(grads, [0, 2, 0, 2], [0] * 4, [1.0] * 4))
+    assert torch.equal(torch.stack(last.table), torch.stack([grads[2], torch.zeros(4), grads[3]])) and last.k == 4
 
 
 def test_keeping_rows_changes_no_model(monkeypatch):
